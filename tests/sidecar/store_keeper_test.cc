@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/store_keeper.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace envdial::sidecar {
+namespace {
+
+namespace fs = std::filesystem;
+
+class StoreKeeperTest : public testing::Test {
+ protected:
+  StoreKeeperTest() : loop_(*base::EventLoop::Create()), files_(base::MakeFileSystem()) {
+    std::string pattern = (fs::temp_directory_path() / "envdial-keeper-XXXXXX").string();
+    directory_ = ::mkdtemp(pattern.data());
+  }
+  ~StoreKeeperTest() override { fs::remove_all(directory_); }
+
+  std::unique_ptr<StoreKeeper> Open(const std::string& directory) {
+    auto keeper = StoreKeeper::Open(loop_, *files_, log_, {directory, "pid 1, instance test"});
+    EXPECT_TRUE(keeper) << (keeper ? "" : keeper.error().message);
+    return keeper ? std::move(*keeper) : nullptr;
+  }
+
+  // Runs the loop until `done`, or fails after a generous while.
+  void RunUntil(const std::function<bool()>& done) {
+    const auto start = base::ReadClock().mono;
+    std::function<void(base::Now)> look = [&](base::Now now) {
+      if (done() || now.mono - start > std::chrono::seconds(20)) loop_.Stop();
+    };
+    base::Timer timer(loop_, [&](base::Now now) {
+      look(now);
+      timer.Start(std::chrono::milliseconds(5));
+    });
+    timer.Start(std::chrono::milliseconds(0));
+    loop_.Run();
+    EXPECT_TRUE(done());
+  }
+
+  fallback::Kept Sample(std::uint64_t version) const {
+    return {version, {{"", "", "k", "500", false, 7, std::nullopt}}, {{"K", "500", base::WallTime{}}}};
+  }
+
+  base::EventLoop loop_;
+  std::unique_ptr<base::FileSystem> files_;
+  Log log_{LogFormat::kText, LogLevel::kError};
+  fs::path directory_;
+};
+
+TEST_F(StoreKeeperTest, SavesSyncsAndIsReadAgain) {
+  {
+    const auto keeper = Open(directory_ / "state");
+    ASSERT_TRUE(keeper);
+    EXPECT_FALSE(keeper->loaded());
+    keeper->Save(Sample(3), base::ReadClock());
+    keeper->Sync();
+    RunUntil([&] { return keeper->status().synced.has_value(); });
+    EXPECT_EQ(keeper->status().save_failures, 0u);
+  }
+  const auto again = Open(directory_ / "state");
+  ASSERT_TRUE(again->loaded());
+  EXPECT_EQ(*again->loaded(), Sample(3));
+  struct ::stat info{};
+  ASSERT_EQ(::stat((directory_ / "state").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777u, 0700u);
+}
+
+TEST_F(StoreKeeperTest, ASecondOneIsToldWhoHoldsIt) {
+  const auto keeper = Open(directory_ / "state");
+  const auto second = StoreKeeper::Open(loop_, *files_, log_, {directory_ / "state", "pid 2, instance other"});
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().kind, base::ErrorKind::kUnavailable);
+  EXPECT_NE(second.error().message.find("pid 1, instance test"), std::string::npos) << second.error().message;
+}
+
+TEST_F(StoreKeeperTest, GoesOnWithoutADirectoryAndTriesUntilThereIsOne) {
+  std::ofstream(directory_ / "state") << "a file in the way";
+  const auto keeper = Open(directory_ / "state");
+  ASSERT_TRUE(keeper);
+  EXPECT_EQ(keeper->status().save_failures, 1u);
+  keeper->Save(Sample(4), base::ReadClock());
+  EXPECT_EQ(keeper->status().save_failures, 2u);
+  EXPECT_TRUE(keeper->status().error);
+  fs::remove(directory_ / "state");
+  RunUntil([&] { return keeper->status().synced.has_value(); });
+  EXPECT_FALSE(keeper->status().error);
+  EXPECT_TRUE(fs::exists(directory_ / "state" / "last-known-good.0") ||
+              fs::exists(directory_ / "state" / "last-known-good.1"));
+}
+
+}  // namespace
+}  // namespace envdial::sidecar

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Consul agent."""
+
+import http.client
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from support import processes
+from support.waiting import eventually
+
+START_SECONDS = 30  # a single server elects itself within two seconds; a loaded machine takes longer
+
+
+def find_binary():
+    """ENVDIAL_CONSUL, else `consul` on the PATH, else where script/setup keeps the one that it built."""
+    named = os.environ.get("ENVDIAL_CONSUL")
+    if named:
+        return named
+    built = Path.home() / ".cache/envdial/consul-1.20.6/consul"
+    found = shutil.which("consul") or (str(built) if built.exists() else None)
+    if found is None:
+        raise AssertionError("no Consul: run script/setup, or name one by ENVDIAL_CONSUL=/path/to/consul")
+    return found
+
+
+def _grpc_flags(binary):
+    """gRPC over TLS, and the flag that shuts it, came with 1.14."""
+    version = subprocess.run([binary, "version"], capture_output=True, text=True, check=True).stdout
+    minor = re.match(r"Consul v1\.(\d+)", version)
+    return ["-grpc-port=-1"] + (["-grpc-tls-port=-1"] if minor is None or int(minor[1]) >= 14 else [])
+
+
+class Consul:
+    """One agent that is server and leader at once: in memory (`-dev`), or with its data kept in `where`.
+
+    The ports stay the same from one start to the next, so that a killed one comes back at the same address.
+    """
+
+    def __init__(self, where, keep_data=False, hosts=("127.0.0.1",), config="", token=None):
+        self.where = Path(where)
+        self.where.mkdir(parents=True, exist_ok=True)
+        self.port = processes.free_port()
+        self.token = token
+        self._binary = find_binary()
+        self._keep_data = keep_data
+        self._hosts = hosts
+        self._config = config
+        self._ports = [processes.free_port() for _ in range(3)]
+        self._grpc_flags = _grpc_flags(self._binary)
+        self._process = None
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def _arguments(self):
+        server, lan, wan = self._ports
+        mode = ["-server", "-bootstrap-expect=1", f"-data-dir={self.where / 'data'}"] if self._keep_data else ["-dev"]
+        quiet = "disable_update_check = true connect { enabled = false } performance { raft_multiplier = 1 } "
+        return [
+            self._binary, "agent", *mode, "-node=consul", "-bind=127.0.0.1", f"-client={' '.join(self._hosts)}",
+            f"-http-port={self.port}", f"-server-port={server}", f"-serf-lan-port={lan}", f"-serf-wan-port={wan}",
+            *self._grpc_flags, "-dns-port=-1", "-log-level=warn", "-hcl", quiet + self._config,
+        ]  # fmt: skip
+
+    def start(self):
+        """Starts it and waits until it takes writes."""
+        with open(self.where / "consul.log", "ab") as log:
+            self._process = processes.start(self._arguments(), log)
+        eventually("Consul takes writes", self._takes_writes, within=START_SECONDS, every=0.02)
+        return self
+
+    def _takes_writes(self):
+        if self._process.poll() is not None:
+            raise AssertionError(f"Consul ended: {(self.where / 'consul.log').read_text()[-2000:]}")
+        return self.request("PUT", "/v1/kv/is-it-up", b"yes")[0] == 200
+
+    def kill(self):
+        processes.kill(self._process)
+
+    def freeze(self):
+        """Stops its process: its connections stay open and nothing is answered, as when packets are dropped."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self._process.send_signal(signal.SIGCONT)
+
+    def request(self, method, target, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, target, body=body, headers={"X-Consul-Token": self.token} if self.token else {})
+            response = connection.getresponse()
+            return response.status, response.read()
+        except http.client.HTTPException as broken:
+            raise ConnectionError(repr(broken)) from broken
+        finally:
+            connection.close()
+
+    def _must(self, method, target, body=None):
+        status, answer = self.request(method, target, body)
+        if status != 200:
+            raise AssertionError(f"Consul: {method} {target}: {status} {answer!r}")
+        return answer
+
+    def put(self, key, value):
+        data = value if isinstance(value, bytes) else str(value).encode()
+        self._must("PUT", f"/v1/kv/{quote(key)}", data)
+
+    def delete(self, key):
+        self._must("DELETE", f"/v1/kv/{quote(key)}")
+
+    def delete_tree(self, prefix):
+        self._must("DELETE", f"/v1/kv/{quote(prefix)}?{urlencode({'recurse': 'true'})}")
+
+    def cli(self, *arguments):
+        """Runs `consul …` against this agent as an operator would, and returns what it printed."""
+        env = processes.clean_environment({"CONSUL_HTTP_ADDR": self.address, "CONSUL_HTTP_TOKEN": self.token or ""})
+        done = subprocess.run([self._binary, *map(str, arguments)], env=env, capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            raise AssertionError(f"consul {' '.join(map(str, arguments))}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def snapshot_save(self, path):
+        self.cli("snapshot", "save", path)
+
+    def snapshot_restore(self, path):
+        self.cli("snapshot", "restore", path)
