@@ -76,16 +76,16 @@ static int hold_back(io_context_t context, struct iocb* request) {
   return 0;
 }
 
-int io_submit(io_context_t context, long count, struct iocb** requests) {
-  for (long i = 0; i < count; ++i) {
-    const short what = requests[i]->aio_lio_opcode;
+int io_submit(io_context_t ctx, long nr, struct iocb* ios[]) {
+  for (long i = 0; i < nr; ++i) {
+    const short what = ios[i]->aio_lio_opcode;
     if (what != IO_CMD_FSYNC && what != IO_CMD_FDSYNC) {
-      if (submit_now(context, 1, &requests[i]) != 1) return i > 0 ? (int)i : -EAGAIN;
-    } else if (hold_back(context, requests[i]) != 0) {
+      if (submit_now(ctx, 1, &ios[i]) != 1) return i > 0 ? (int)i : -EAGAIN;
+    } else if (hold_back(ctx, ios[i]) != 0) {
       return i > 0 ? (int)i : -EAGAIN;
     }
   }
-  return (int)count;
+  return (int)nr;
 }
 
 static int sync_in_place(const char* name, int fd) {
@@ -97,5 +97,5 @@ static int sync_in_place(const char* name, int fd) {
 }
 
 int fsync(int fd) { return sync_in_place("fsync", fd); }
-int fdatasync(int fd) { return sync_in_place("fdatasync", fd); }
+int fdatasync(int fildes) { return sync_in_place("fdatasync", fildes); }
 int syncfs(int fd) { return sync_in_place("syncfs", fd); }
