@@ -85,6 +85,7 @@ void Ledger::TakeKept(const Kept& kept, base::Now start) {
 void Ledger::TakeKeptKey(std::size_t dial, const KeptKey& kept, base::Now start) {
   DialLedger& ledger = dials_[dial];
   GroupLedger& group = groups_[ledger.group];
+  ledger.kept = true;
   if (kept.last_contact) group.last_contact = std::max(group.last_contact, kept.last_contact);
   ledger.deleted = kept.deletion_confirmed;
   if (!kept.value) return;
@@ -108,7 +109,10 @@ std::vector<Event> Ledger::Apply(std::size_t group, const base::Reading& reading
   bool some_refused = false;
   for (std::size_t i = 0; i < judged.size(); ++i) {
     const std::size_t dial = declared.dials[i];
-    judged[i] = JudgeKey(dial, reading.keys[i], reading.unbroken);
+    // After a break, or a restore, the next value that is judged is a first reading: also where it is judged later,
+    // because the rest of its atomic group was bad.
+    if (!reading.unbroken || reading.keys[i].restored) dials_[dial].judge_step = false;
+    judged[i] = JudgeKey(dial, reading.keys[i]);
     some_refused |= judged[i].kind == Judged::Kind::kVerdict
                         ? judged[i].verdict.outcome == guard::Verdict::Outcome::kRefused
                         : judged[i].kind == Judged::Kind::kStanding && dials_[dial].refused;
@@ -123,6 +127,7 @@ std::vector<Event> Ledger::Apply(std::size_t group, const base::Reading& reading
       case Judged::Kind::kNothing:
         break;
       case Judged::Kind::kStanding:
+        dials_[dial].judge_step = true;
         dials_[dial].absent = false;
         if (!dials_[dial].refused) dials_[dial].confirmed = true;
         break;
@@ -190,7 +195,7 @@ Ledger::Known Ledger::known(std::size_t dial) const {
           config_.dials[dial].on_delete == guard::OnDelete::kDefault};
 }
 
-Ledger::Judged Ledger::JudgeKey(std::size_t dial, const base::KeyReading& key, bool unbroken) const {
+Ledger::Judged Ledger::JudgeKey(std::size_t dial, const base::KeyReading& key) const {
   const DialLedger& ledger = dials_[dial];
   switch (key.kind) {
     case base::KeyReading::Kind::kHeld:
@@ -203,15 +208,15 @@ Ledger::Judged Ledger::JudgeKey(std::size_t dial, const base::KeyReading& key, b
   if (ledger.judged_revision == key.revision && ledger.judged_hash == HashOf(key.value)) {
     return {Judged::Kind::kStanding, {}};
   }
-  // A restore is no step of an operator's: like a first reading, it is judged by the other rules only.
-  const bool judge_step = unbroken && !key.restored;
-  return {Judged::Kind::kVerdict, guard::Judge(config_.dials[dial], key.value, judge_step ? ledger.set : std::nullopt)};
+  return {Judged::Kind::kVerdict,
+          guard::Judge(config_.dials[dial], key.value, ledger.judge_step ? ledger.set : std::nullopt)};
 }
 
 void Ledger::ApplyVerdict(std::size_t dial, const base::KeyReading& key, const guard::Verdict& verdict, Notes& notes) {
   DialLedger& ledger = dials_[dial];
   ledger.judged_revision = key.revision;
   ledger.judged_hash = HashOf(key.value);
+  ledger.judge_step = true;
   ledger.absent = false;
   if (verdict.outcome == guard::Verdict::Outcome::kRefused) {
     Refuse(dial, key, verdict, notes.now);
@@ -276,12 +281,13 @@ void Ledger::NoteContact(GroupLedger& group, const base::Reading& reading, base:
 
 bool Ledger::MayPublish() const {
   if (startup_over_) return true;
-  // With a last-known-good value for each of its dials, a group whose addresses all failed is not worth waiting for.
+  // Where the store knows what Consul said of each of its keys last, and that gives each dial a value, a group whose
+  // addresses all failed is not worth waiting for.
   const auto settled = [this](const guard::Group& group) {
     const GroupLedger& ledger = groups_[static_cast<std::size_t>(&group - config_.groups.data())];
     if (ledger.answered) return true;
     return ledger.failures >= options_.addresses && std::ranges::all_of(group.dials, [this](std::size_t dial) {
-             return dials_[dial].set.has_value() || dials_[dial].deleted;
+             return dials_[dial].kept && (dials_[dial].set || config_.dials[dial].default_value);
            });
   };
   return std::ranges::all_of(config_.groups, settled);

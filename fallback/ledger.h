@@ -107,6 +107,8 @@ class Ledger {
     bool deleted = false;        // confirmed, and the default rules
     bool absent = false;         // at the last reading
     bool stale = false;
+    bool kept = false;        // the store had something to say of its key: a value, a deletion, or none
+    bool judge_step = false;  // its present value is of this unbroken watch
     std::optional<std::uint64_t> judged_revision;  // the newest revision that went through the guard …
     std::size_t judged_hash = 0;                   // … and a hash of its bytes
     std::optional<base::Rejection> rejected;
@@ -128,7 +130,7 @@ class Ledger {
 
   void TakeKept(const Kept& kept, base::Now start);
   void TakeKeptKey(std::size_t dial, const KeptKey& kept, base::Now start);
-  Judged JudgeKey(std::size_t dial, const base::KeyReading& key, bool unbroken) const;
+  Judged JudgeKey(std::size_t dial, const base::KeyReading& key) const;
   // What one Apply() has to note down on its way.
   struct Notes {
     base::Now now;
