@@ -25,11 +25,12 @@ struct KeyReading {
 
 // What one answer said about a group. Made by a source (consul/), judged by the guard, applied by the ledger.
 struct Reading {
-  std::vector<KeyReading> keys;         // in the order of the group's declared keys
-  bool unbroken = false;                // no poll failed and nothing was restarted since the reading before this one
-  bool mass_deletion_held = false;      // all keys that had values were gone at once: all of them are kHeld
-  bool fresh = true;                    // counts as a contact; false for an answer that may be arbitrarily old
-  WallTime contact;                     // when this was the truth: the answer's time less Consul's last contact
+  std::vector<KeyReading> keys;     // in the order of the group's declared keys
+  bool unbroken = false;            // no poll failed and nothing was restarted since the reading before this one
+  bool mass_deletion_held = false;  // all keys that had values were gone at once: all of them are kHeld
+  bool complete = true;  // false: some key could not be confirmed and is kHeld; the poll counts as a failed one
+  bool fresh = true;     // counts as a contact; false for an answer that may be arbitrarily old
+  WallTime contact;      // when this was the truth: the answer's time less Consul's last contact
   std::vector<std::string> undeclared;  // keys under the prefix that are not declared, at most kMaxUndeclared
   std::size_t undeclared_total = 0;     // how many there are in all
 };

@@ -123,7 +123,7 @@ class Watch::Poller {
     const WatchTarget single{.name = target_.keys[key], .is_prefix = false, .keys = {target_.keys[key]}};
     auto answer = Read(result, single, Consistency::kConsistent);
     if (!answer) {
-      Deliver(now);
+      Deliver(now, false);
       answer.error().message = "confirm " + single.name + ": " + answer.error().message;
       return Fail(answer.error(), now);
     }
@@ -132,15 +132,16 @@ class Watch::Poller {
     Confirm(result->cpu_at_first_byte, now);
   }
 
-  // Hands what is believed of the answer to the listener.
-  Scrutinised Deliver(Now now) {
+  // Hands what is believed of the answer to the listener. `complete`: all that had to be confirmed was.
+  Scrutinised Deliver(Now now, bool complete) {
     Scrutinised scrutinised =
         Scrutinise(std::move(scrutiny_), question_.answer, question_.known, question_.confirmations);
     scrutiny_ = std::move(scrutinised.state);
 
     base::Reading& reading = scrutinised.reading;
     reading.unbroken = IsUnbroken(policy_, question_.answer.index) && scrutinised.restored == 0;
-    reading.fresh = question_.answer.known_leader && question_.answer.last_contact <= kMaxFreshContact;
+    reading.complete = complete;
+    reading.fresh = complete && question_.answer.known_leader && question_.answer.last_contact <= kMaxFreshContact;
     reading.contact = question_.answered.wall - question_.answer.last_contact;
 
     status_.connected = true;
@@ -155,7 +156,7 @@ class Watch::Poller {
   }
 
   void Finish(std::chrono::nanoseconds cpu_since, Now now) {
-    const Scrutinised scrutinised = Deliver(now);
+    const Scrutinised scrutinised = Deliver(now, true);
     status_.failures_in_a_row = 0;
     ++(scrutinised.news ? status_.polls_changed : status_.polls_unchanged);
     GoOn(PollAnswered{.index = question_.answer.index,

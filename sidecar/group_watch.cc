@@ -23,7 +23,7 @@ GroupWatch::GroupWatch(const GroupContext& context, std::size_t group, GroupList
       watch_(context.loop, context.http, context.consul, TargetOf(context.config, group_), *this) {}
 
 void GroupWatch::OnReading(const base::Reading& reading, base::Now now) {
-  if (trouble_) {
+  if (trouble_ && reading.complete) {
     const auto away = std::chrono::floor<std::chrono::milliseconds>(now.mono - trouble_since_);
     log_.Info(group_.name + ": Consul answers again after " + base::FormatDuration(away));
     trouble_.reset();

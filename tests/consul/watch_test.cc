@@ -67,6 +67,7 @@ TEST_F(WatchTest, FirstValueThenALongPoll) {
   EXPECT_EQ(recorder.Newest(), "500@7");
   EXPECT_FALSE(recorder.readings[0].unbroken);
   EXPECT_TRUE(recorder.readings[0].fresh);
+  EXPECT_TRUE(recorder.readings[0].complete);
   EXPECT_EQ(recorder.readings[0].contact, recorder.reading_times[0].wall);
   ASSERT_EQ(consul->requests().size(), 2U);
   EXPECT_EQ(consul->requests()[0].target, "/v1/kv/a/x");
@@ -165,6 +166,8 @@ TEST_F(WatchTest, ADeletionThatIsNotConfirmedIsHeldAndAFailure) {
   EXPECT_EQ(recorder.Newest(), "600@12 held");
   ASSERT_EQ(recorder.failures.size(), 1U);
   EXPECT_EQ(recorder.failures[0].reason, Reason::kDenied);
+  EXPECT_FALSE(recorder.readings.back().complete);
+  EXPECT_FALSE(recorder.readings.back().fresh) << "while this goes on the group must become stale";
   EXPECT_EQ(recorder.failures[0].message, "confirm a/y: " + consul->endpoint().ToString() + ": 403: Permission denied");
   EXPECT_EQ(CountOf(watch->status(), Reason::kDenied), 1U);
   EXPECT_EQ(watch->status().polls_changed, 1U);
