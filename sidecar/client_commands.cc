@@ -97,8 +97,8 @@ int Check(const CommandLine& line) {
     Print(result.line + "\n");
   }
   if (line.tries.empty()) {
-    Print(line.file + ": good: " + std::to_string(config->dials.size()) + " dials in " +
-          std::to_string(config->groups.size()) + " groups\n");
+    Print(line.file + ": good (dials: " + std::to_string(config->dials.size()) +
+          ", groups: " + std::to_string(config->groups.size()) + ")\n");
   }
   return refused ? kExitFailure : kExitOk;
 }

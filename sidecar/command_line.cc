@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <ranges>
 
@@ -64,6 +65,7 @@ void AddDialOptions(CLI::App& app, RunOptions& run) {
   guard::OneDial& dial = run.one_dial;
   AddOption(app, "--dials", run.dials_files, "dials file (JSON); may be given several times")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->group("What to watch: dials files");
   const char* group = "What to watch: one dial, without a file";
   AddOption(app, "--key", dial.key, "Consul key")->group(group);
@@ -84,6 +86,7 @@ void AddConsulOptions(CLI::App& app, RunOptions& run, RawRun& raw) {
   AddOption(app, "--consul-addr", raw.consul_addr,
             "address [127.0.0.1:8500], also unix:///path; several are tried in turn")
       ->delimiter(',')
+      ->allow_extra_args(false)  // with them CLI11 would take [::1] for a list
       ->group(group);
   AddOption(app, "--datacenter", run.consul.datacenter, "datacenter to ask for [the agent's own]")->group(group);
   AddOption(app, "--connect-timeout", raw.connect_timeout, "for finding and connecting")
@@ -144,6 +147,19 @@ base::Result<mode_t> ModeFlag(const char* flag, const std::string& text) {
   return static_cast<mode_t>(mode);
 }
 
+// The address itself is judged where it is listened on.
+base::Result<void> CheckListenFlag(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  std::uint16_t port = 0;
+  const char* const end = text.data() + text.size();
+  if (colon != std::string::npos) {
+    const auto [rest, error] = std::from_chars(text.data() + colon + 1, end, port);
+    if (error == std::errc() && rest == end) return {};
+  }
+  return base::Fail(base::ErrorKind::kInvalid,
+                    "--listen: found \"" + text + "\", expected ADDR:PORT as 127.0.0.1:9102, [::1]:9102 or :9102");
+}
+
 base::Result<consul::Consistency> ConsistencyFlag(const std::string& text) {
   if (text == "default") return consul::Consistency::kDefault;
   if (text == "stale") return consul::Consistency::kStale;
@@ -195,15 +211,18 @@ base::Result<void> ReadServingFlags(const RawRun& raw, RunOptions& run) {
   if (!level) return std::unexpected(FlagError("--log-level", level.error()));
   run.log_level = *level;
   if (run.instance.empty()) run.instance = HostName();
-  return {};
+  return run.listen.empty() ? base::Result<void>() : CheckListenFlag(run.listen);
 }
 
 base::Result<void> CheckDialForm(const RunOptions& run) {
   const guard::OneDial& dial = run.one_dial;
-  const bool one = !dial.key.empty() || !dial.env.empty();
+  const bool one = !dial.key.empty() || !dial.env.empty() || !dial.type.empty() || dial.default_value || dial.min ||
+                   dial.max || dial.max_step || dial.on_violation || dial.on_delete || dial.stale_after ||
+                   dial.when_stale;
   if (one && !run.dials_files.empty()) {
     return base::Fail(base::ErrorKind::kInvalid,
-                      "--dials and --key/--env were both given, expected either dials files or one dial");
+                      "--dials and flags of the one-dial form (--key, --env, --min, …) were given, expected either "
+                      "dials files or one dial");
   }
   if (!one && run.dials_files.empty()) {
     return base::Fail(base::ErrorKind::kInvalid,

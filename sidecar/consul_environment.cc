@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/consul_environment.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -17,7 +19,12 @@ std::string Variable(const char* name) {
   return value ? value : "";
 }
 
-bool IsTrue(std::string_view text) { return text == "1" || text == "true" || text == "TRUE" || text == "True"; }
+// As Consul's own command line reads it (Go's strconv.ParseBool); what is no bool counts as asking for TLS, because it
+// may have been meant so.
+bool AsksForTls(std::string_view text) {
+  constexpr std::string_view kNo[] = {"", "0", "f", "F", "false", "FALSE", "False"};
+  return std::ranges::find(kNo, text) == std::end(kNo);
+}
 
 std::string Trimmed(const std::string& text) {
   constexpr const char* kWhiteSpace = " \t\r\n";
@@ -29,11 +36,7 @@ std::string Trimmed(const std::string& text) {
 base::Result<std::string> ReadTokenFile(const std::string& path) {
   auto text = base::ReadInputFile(path, kMaxTokenFileBytes);
   if (!text) return std::unexpected(std::move(text.error()).Within("CONSUL_HTTP_TOKEN_FILE"));
-  std::string token = Trimmed(*text);
-  if (token.empty()) {
-    return base::Fail(base::ErrorKind::kInvalid, "CONSUL_HTTP_TOKEN_FILE: " + path + " is empty, expected a token");
-  }
-  return token;
+  return Trimmed(*text);
 }
 
 // The token goes into a header: anything that would end or split that header must not get there.
@@ -51,7 +54,7 @@ base::Result<void> CheckToken(const std::string& token) {
 }  // namespace
 
 base::Result<void> ApplyConsulEnvironment(consul::Options& options) {
-  if (IsTrue(Variable("CONSUL_HTTP_SSL"))) {
+  if (AsksForTls(Variable("CONSUL_HTTP_SSL"))) {
     return base::Fail(base::ErrorKind::kInvalid,
                       "CONSUL_HTTP_SSL asks for TLS, which this version does not speak; use a Consul agent on the "
                       "loopback address or a Unix socket");
@@ -69,10 +72,11 @@ base::Result<void> ApplyConsulEnvironment(consul::Options& options) {
   options.namespace_name = Variable("CONSUL_NAMESPACE");
   options.partition = Variable("CONSUL_PARTITION");
   options.token = Trimmed(Variable("CONSUL_HTTP_TOKEN"));
-  if (const std::string file = Variable("CONSUL_HTTP_TOKEN_FILE"); options.token.empty() && !file.empty()) {
+  // The file wins unless it is empty, as for Consul's own command line.
+  if (const std::string file = Variable("CONSUL_HTTP_TOKEN_FILE"); !file.empty()) {
     auto token = ReadTokenFile(file);
     if (!token) return std::unexpected(token.error());
-    options.token = std::move(*token);
+    if (!token->empty()) options.token = std::move(*token);
   }
   return CheckToken(options.token);
 }

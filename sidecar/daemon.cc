@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/daemon.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,6 +54,14 @@ base::Result<void> GiveUpPrivileges(bool required, Log& log) {
   return {};
 }
 
+// Waiting clients cost a descriptor each, and the soft limit is often 1,024. Where it can't be raised, it stays.
+void RaiseFileLimit() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
 base::Result<void> MakeRunDir(const RunOptions& options) {
   const char* path = options.run_dir.c_str();
   if (::mkdir(path, kRunDirMode) != 0) {
@@ -74,6 +83,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::Create(RunOptions options, guard::
     return std::unexpected(unprivileged.error());
   }
   ::signal(SIGPIPE, SIG_IGN);
+  RaiseFileLimit();
   auto loop = base::EventLoop::Create();
   if (!loop) return std::unexpected(loop.error());
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(config), log, std::move(*loop)));
@@ -96,6 +106,7 @@ Daemon::~Daemon() = default;
 base::Result<void> Daemon::Open(base::Now start) {
   started_ = start.wall;
   answered_ = start;
+  WatchSignals();
   if (auto made = MakeRunDir(options_); !made) return made;
   auto lock = base::FileLock::Acquire(options_.run_dir + "/lock", OwnerLine(options_.instance));
   if (!lock) return std::unexpected(std::move(lock.error()).Within("run directory"));
@@ -144,13 +155,16 @@ base::Result<void> Daemon::Listen() {
   return {};
 }
 
-void Daemon::Run() {
+void Daemon::WatchSignals() {
   for (const int signal : {SIGTERM, SIGINT}) {
     signals_.push_back(
         std::make_unique<base::SignalWatcher>(loop_, signal, [this, signal](base::Now) { EndOn(signal); }));
   }
   signals_.push_back(std::make_unique<base::SignalWatcher>(
       loop_, SIGHUP, [this](base::Now) { log_.Warn("SIGHUP is ignored: a changed dials file needs a restart"); }));
+}
+
+void Daemon::Run() {
   std::string addresses;
   for (const base::HttpEndpoint& address : options_.consul.addresses) addresses += " " + address.ToString();
   log_.Info("envdial " ENVDIAL_VERSION " serves " + Counted(config_.dials.size(), "dial") + " in " + options_.run_dir +
@@ -169,8 +183,9 @@ void Daemon::EndOn(int signal) {
 
 void Daemon::OnReading(std::size_t group, const base::Reading& reading, base::Now now) {
   answered_ = now;
-  LogEvents(ledger_->Apply(group, reading, now));
+  const std::vector<fallback::Event> events = ledger_->Apply(group, reading, now);
   Advance(now);
+  LogEvents(events);  // they tell which value is kept, so only now
 }
 
 void Daemon::OnFailure(std::size_t group, base::Now now) {

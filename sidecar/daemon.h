@@ -39,6 +39,7 @@ class Daemon : private inject::ControlContent, private GroupListener {
   // Makes the rest of the object graph, in the order of the members.
   base::Result<void> Open(base::Now start);
   base::Result<void> Listen();
+  void WatchSignals();
 
   void OnReading(std::size_t group, const base::Reading& reading, base::Now now) override;
   void OnFailure(std::size_t group, base::Now now) override;

@@ -43,10 +43,25 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
   std::unreachable();
 }
 
+// Control characters come from values and keys of others: they must not make a line look like two, or colour it.
+std::string Escaped(const std::string& line) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const char c : line) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) {
+      text += c;
+    } else {
+      text += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 0xf]};
+    }
+  }
+  return text;
+}
+
 std::string ToText(LogLevel level, base::WallTime time, const std::string& line) {
   std::string name = Name(level);
   name.resize(5, ' ');  // the longest of them
-  return base::FormatRfc3339(time) + " " + name + " " + line;
+  return base::FormatRfc3339(time) + " " + name + " " + Escaped(line);
 }
 
 std::string ToJson(LogLevel level, base::WallTime time, const std::string& line) {

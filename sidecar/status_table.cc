@@ -97,7 +97,7 @@ void PrintGroup(const Json& group, base::WallTime now, std::string& out) {
   const Json& undeclared = group.at("undeclared");
   if (undeclared.at("total").get<std::size_t>() > 0) {
     out += "        not declared, so not watched:";
-    for (const Json& key : undeclared.at("keys")) out += " " + key.get<std::string>();
+    for (const Json& key : undeclared.at("keys")) out += " " + OnOneLine(key.get<std::string>());
     if (undeclared.at("total").get<std::size_t>() > undeclared.at("keys").size()) out += " …";
     out += "\n";
   }

@@ -2,8 +2,11 @@
 #include "sidecar/command_line.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -112,6 +115,8 @@ TEST_F(CommandLineTest, WhatIsWrongIsAUsageErrorThatNamesIt) {
       {{"fly"}, "fly"},
       {{"run"}, "nothing to watch"},
       {{"run", "--dials", "a.json", "--key", "k"}, "either dials files or one dial"},
+      {{"run", "--dials", "a.json", "--min", "3"}, "either dials files or one dial"},
+      {{"run", "--dials", "a.json", "--listen", "nowhere"}, "--listen"},
       {{"run", "--dials", "a.json", "--timeout", "3"}, "--timeout"},
       {{"run", "--dials", "a.json", "--timeout", "500ms"}, "--timeout: found 500ms, expected 1s to 10m"},
       {{"run", "--dials", "a.json", "--connect-timeout", "-1s"}, "--connect-timeout"},
@@ -149,13 +154,29 @@ TEST_F(CommandLineTest, ATokenWithALineBreakInsideIsRefusedAndNotTold) {
 
 TEST_F(CommandLineTest, WhatThisVersionCannotDoIsRefusedRatherThanIgnored) {
   for (const char* name : {"CONSUL_HTTP_SSL", "CONSUL_HTTP_AUTH"}) {
-    const Variable variable(name, "true");
+    const Variable variable(name, "t");
     testing::internal::CaptureStderr();
     const auto line = ParseRun({});
     EXPECT_NE(testing::internal::GetCapturedStderr().find(name), std::string::npos);
     ASSERT_FALSE(line);
     EXPECT_EQ(line.error(), kExitUsage);
   }
+}
+
+TEST_F(CommandLineTest, TheTokensFileWinsUnlessItIsEmpty) {
+  const std::string path = testing::TempDir() + "envdial-token-" + std::to_string(::getpid());
+  const Variable token("CONSUL_HTTP_TOKEN", "by-variable");
+  const Variable file("CONSUL_HTTP_TOKEN_FILE", path.c_str());
+  std::ofstream(path) << "by-file\n";
+  EXPECT_EQ(ParseRun({})->run.consul.token, "by-file");
+  std::ofstream(path, std::ios::trunc) << "\n";
+  EXPECT_EQ(ParseRun({})->run.consul.token, "by-variable");
+  std::filesystem::remove(path);
+}
+
+TEST_F(CommandLineTest, AnAddressMayStandInBrackets) {
+  EXPECT_EQ(ParseRun({"--consul-addr", "[::1]"})->run.consul.addresses[0].ToString(), "http://[::1]:8500");
+  EXPECT_EQ(ParseRun({"--consul-addr", "[::1]:9"})->run.consul.addresses[0].ToString(), "http://[::1]:9");
 }
 
 TEST_F(CommandLineTest, HelpIsNoError) {

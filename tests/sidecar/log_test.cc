@@ -27,6 +27,14 @@ TEST(Log, JsonLinesAreObjectsWithTimeLevelAndMsg) {
   EXPECT_EQ(json["time"].get<std::string>().back(), 'Z');
 }
 
+TEST(Log, AValueCannotForgeATextLine) {
+  testing::internal::CaptureStderr();
+  Log(LogFormat::kText, LogLevel::kInfo).Info("a\nforged \x1b[31mline");
+  const auto lines = Lines(testing::internal::GetCapturedStderr());
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_NE(lines[0].find("a\\x0aforged \\x1b[31mline"), std::string::npos) << lines[0];
+}
+
 TEST(Log, EqualLinesAreWrittenOnce) {
   testing::internal::CaptureStderr();
   Log log(LogFormat::kText, LogLevel::kInfo);
