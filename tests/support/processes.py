@@ -2,7 +2,6 @@
 """Starting and ending processes so that nothing is left behind, and finding ports for them."""
 
 import os
-import random
 import re
 import shutil
 import signal
@@ -12,20 +11,25 @@ import subprocess
 # Below the ports that the kernel gives to outgoing connections: a Consul that is killed finds its port free again.
 _FIRST_PORT, _LAST_PORT = 12000, 31000
 
-_random = random.SystemRandom()
+# Each test process begins elsewhere and gives no port twice, so that tests that run at the same time, and the ports of
+# one server, never meet.
+_PORTS_EACH = 250
+_next_port = _FIRST_PORT + os.getpid() * _PORTS_EACH % (_LAST_PORT - _FIRST_PORT)
 
 
 def free_port():
-    """A TCP port that nobody listens on."""
-    for _ in range(200):
-        port = _random.randint(_FIRST_PORT, _LAST_PORT)
+    """A TCP port that nobody listens on and that was not given before."""
+    global _next_port
+    for _ in range(_PORTS_EACH):
+        port = _next_port
+        _next_port = port + 1 if port < _LAST_PORT else _FIRST_PORT
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
                 return port
             except OSError:
                 continue
-    raise AssertionError(f"no free port between {_FIRST_PORT} and {_LAST_PORT}")
+    raise AssertionError(f"no free port in {_PORTS_EACH} from {_FIRST_PORT} to {_LAST_PORT}")
 
 
 def clean_environment(extra=None):
