@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <tuple>
 
 #include "base/file_system.h"
@@ -15,6 +17,7 @@ namespace envdial::base {
 namespace {
 
 constexpr std::size_t kMaxOwnerLine = 256;  // it goes into one log line
+constexpr std::chrono::milliseconds kTryEvery{10};
 
 // Who holds the lock, as it says itself; it may be just about to write that.
 std::string ReadOwner(int fd) {
@@ -26,26 +29,42 @@ std::string ReadOwner(int fd) {
   return owner.empty() ? "another process" : owner;
 }
 
+// 0, or the errno of the failure.
+int Lock(int fd) {
+  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EINTR) return errno;
+  }
+  return 0;
+}
+
 }  // namespace
 
-Result<FileLock> FileLock::Acquire(const std::string& path, std::string_view owner) {
+Result<FileLock> FileLock::Acquire(const std::string& path, std::string_view owner,
+                                   std::chrono::milliseconds patience) {
   // Mode 0600, because whoever may open a file, if only for reading, may lock it and keep us out.
   UniqueFd fd(
       ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, S_IRUSR | S_IWUSR));
   if (!fd) return std::unexpected(ErrnoError(errno, "open lock " + path));
-  int failed = -1;
-  do {
-    failed = ::flock(fd.get(), LOCK_EX | LOCK_NB);
-  } while (failed != 0 && errno == EINTR);
-  if (failed != 0 && errno == EWOULDBLOCK) {
-    return Fail(ErrorKind::kUnavailable, path + " is held by " + ReadOwner(fd.get()));
+  const auto patient_until = std::chrono::steady_clock::now() + patience;
+  int failed = Lock(fd.get());
+  while (failed == EWOULDBLOCK && std::chrono::steady_clock::now() < patient_until) {
+    std::this_thread::sleep_for(kTryEvery);
+    failed = Lock(fd.get());
   }
-  if (failed != 0) return std::unexpected(ErrnoError(errno, "lock " + path));
+  if (failed == EWOULDBLOCK) return Fail(ErrorKind::kUnavailable, path + " is held by " + ReadOwner(fd.get()));
+  if (failed != 0) return std::unexpected(ErrnoError(failed, "lock " + path));
 
   // The lock is what counts: that the line could not be written, say on a full disk, is no reason to do without it.
   const std::string line = std::string(owner.substr(0, kMaxOwnerLine - 1)) + "\n";
   if (::ftruncate(fd.get(), 0) == 0) std::ignore = ::pwrite(fd.get(), line.data(), line.size(), 0);
   return FileLock(std::move(fd));
+}
+
+bool FileLock::StandsAt(const std::string& path) const {
+  struct stat held{};
+  struct stat found{};
+  return ::fstat(fd_.get(), &held) == 0 && ::lstat(path.c_str(), &found) == 0 && held.st_dev == found.st_dev &&
+         held.st_ino == found.st_ino;
 }
 
 }  // namespace envdial::base

@@ -184,4 +184,11 @@ Result<UniqueFd> ReplaceFile(FileSystem& files, const std::string& path, std::st
   return fd;
 }
 
+std::optional<FileIdentity> FileIdentity::Of(const std::string& path) {
+  struct stat found{};
+  if (::lstat(path.c_str(), &found) != 0) return std::nullopt;
+  return FileIdentity{found.st_dev, found.st_ino, found.st_size,
+                      std::chrono::seconds(found.st_mtim.tv_sec) + std::chrono::nanoseconds(found.st_mtim.tv_nsec)};
+}
+
 }  // namespace envdial::base

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -72,12 +73,30 @@ class DiskSync {
 // gives us no AIO context, every sync fails with kUnavailable (seen as a failed save), and nothing else changes.
 std::unique_ptr<DiskSync> MakeDiskSync(EventLoop& loop);
 
+// Which file a path stands for and when it was written last, to see later whether that is still so.
+struct FileIdentity {
+  dev_t device = 0;
+  ino_t inode = 0;
+  off_t size = 0;
+  std::chrono::nanoseconds modified{};  // since the epoch
+
+  bool operator==(const FileIdentity&) const = default;
+  // None if nothing is there. A symbolic link is itself.
+  static std::optional<FileIdentity> Of(const std::string& path);
+};
+
 // An exclusive lock on the file `path`, made if need be, held until destroyed or the process ends (flock(2)).
 class FileLock {
  public:
   // Writes `owner` (one line, say "pid 17, instance pod-3") into the file for others to read. kUnavailable if it is
   // held by another: the message then ends in that one's `owner` line. kDenied, kNotFound or kIo if it can't be made.
-  static Result<FileLock> Acquire(const std::string& path, std::string_view owner);
+  // Waits up to `patience` for a holder that is just ending, and blocks meanwhile: for starts, not for callbacks.
+  static constexpr std::chrono::milliseconds kPatience{500};  // after kill -9 the kernel takes some to let go
+  static Result<FileLock> Acquire(const std::string& path, std::string_view owner,
+                                  std::chrono::milliseconds patience = std::chrono::milliseconds(0));
+
+  // Whether `path` is still the file that is locked: a lock on a file that was removed keeps nobody out.
+  bool StandsAt(const std::string& path) const;
 
  private:
   explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}

@@ -196,7 +196,7 @@ bool HttpExchange::TakeHeader(std::string_view line) {
   if (header_bytes_ == 0) response_.cpu_at_first_byte = ThreadCpuTime();
   header_bytes_ += line.size();
   if (header_bytes_ > kMaxHeaderBytes) {
-    refused_by_us_ = HttpFault::kTooLarge;
+    excess_ = Excess::kHeaders;
     return false;
   }
   while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
@@ -224,7 +224,7 @@ void HttpExchange::AddHeader(std::string_view line) {
 
 bool HttpExchange::TakeBody(std::string_view bytes) {
   if (bytes.size() > request_.max_body - response_.body.size()) {
-    refused_by_us_ = HttpFault::kTooLarge;
+    excess_ = Excess::kBody;
     return false;
   }
   if (response_.body.empty()) {
@@ -237,7 +237,7 @@ bool HttpExchange::TakeBody(std::string_view bytes) {
 }
 
 HttpResult HttpExchange::Conclude(CURLcode code) {
-  if (code != CURLE_OK || refused_by_us_) return std::unexpected(Failed(code));
+  if (code != CURLE_OK || excess_ != Excess::kNone) return std::unexpected(Failed(code));
   // libcurl takes a connection that ends inside the headers for the end of the answer.
   if (!headers_ended_) return std::unexpected(Error(HttpFault::kCutShort, "the connection ended inside the headers"));
   long status = 0;
@@ -265,10 +265,10 @@ HttpError HttpExchange::Error(HttpFault fault, std::string_view reason) const {
 }
 
 HttpError HttpExchange::Failed(CURLcode code) const {
-  if (refused_by_us_ == HttpFault::kTooLarge || code == CURLE_FILESIZE_EXCEEDED) {
-    return Error(HttpFault::kTooLarge, headers_ended_
-                                           ? "an answer of more than " + std::to_string(request_.max_body) + " bytes"
-                                           : "more than 64 KiB of headers");
+  constexpr std::string_view kTooManyHeaders = "more than 64 KiB of headers";
+  if (excess_ == Excess::kHeaders) return Error(HttpFault::kTooLarge, kTooManyHeaders);
+  if (excess_ == Excess::kBody || code == CURLE_FILESIZE_EXCEEDED) {
+    return Error(HttpFault::kTooLarge, "an answer of more than " + std::to_string(request_.max_body) + " bytes");
   }
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
@@ -281,7 +281,7 @@ HttpError HttpExchange::Failed(CURLcode code) const {
     case CURLE_PARTIAL_FILE:
       return Error(HttpFault::kCutShort, "the connection ended inside the answer");
     case CURLE_OUT_OF_MEMORY:  // what libcurl says of a header line over 100 KiB
-      return Error(HttpFault::kTooLarge, "more than 64 KiB of headers");
+      return Error(HttpFault::kTooLarge, kTooManyHeaders);
     case CURLE_UNSUPPORTED_PROTOCOL:  // what libcurl says of HTTP/0.9, that is of anything without a status line
       return Error(HttpFault::kMalformed, "the answer is not HTTP");
     case CURLE_WEIRD_SERVER_REPLY:

@@ -54,6 +54,7 @@ class HttpExchange {
 
  private:
   enum class Step { kResolve, kConnect, kAnswer };
+  enum class Excess { kNone, kHeaders, kBody };
 
   static int OnRequest(void* self, char* remote, char* local, int remote_port, int local_port);
   static curl_socket_t OnOpenSocket(void* self, curlsocktype purpose, curl_sockaddr* address);
@@ -75,7 +76,7 @@ class HttpExchange {
   HttpResponse response_;
   std::size_t header_bytes_ = 0;
   bool headers_ended_ = false;
-  std::optional<HttpFault> refused_by_us_;      // why one of our callbacks stopped the transfer
+  Excess excess_ = Excess::kNone;               // of what there was too much, so that we stopped the transfer
   std::array<char, CURL_ERROR_SIZE> reason_{};  // libcurl's own words
   std::unique_ptr<curl_slist, SlistDeleter> header_list_;
   std::unique_ptr<curl_slist, SlistDeleter> resolve_list_;

@@ -19,6 +19,14 @@ constexpr std::size_t kEntryDepth = 2;      // the members of one entry
 constexpr std::size_t kMaxNesting = 16;     // Consul's entries are flat; what a later version may add will not be deep
 constexpr std::size_t kMaxNameBytes = 512;  // Consul's own limit for the length of a key
 
+// At most kMaxNameBytes of a name, and no character in half.
+std::string CutName(const std::string& name) {
+  if (name.size() <= kMaxNameBytes) return name;
+  std::size_t end = kMaxNameBytes;
+  while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xC0) == 0x80) --end;
+  return name.substr(0, end);
+}
+
 // Reads Consul's list by events, so that what nobody asked for is never kept.
 class ListReader final : public nlohmann::json_sax<nlohmann::json> {
  public:
@@ -135,7 +143,7 @@ class ListReader final : public nlohmann::json_sax<nlohmann::json> {
 
   void AddUndeclared(const std::string& key) {
     ++body_.undeclared_total;
-    if (body_.undeclared.size() < base::kMaxUndeclared) body_.undeclared.push_back(key.substr(0, kMaxNameBytes));
+    if (body_.undeclared.size() < base::kMaxUndeclared) body_.undeclared.push_back(CutName(key));
   }
 
   bool AddDeclared(std::size_t position) {
@@ -176,6 +184,9 @@ constexpr std::array<std::uint8_t, 256> kDigits = MakeDigits();
 }  // namespace
 
 base::Result<KvBody> DecodeKvBody(std::string_view body, const WatchTarget& target) {
+  if (const std::size_t nul = body.find('\0'); nul != std::string_view::npos) {  // the parser would end there
+    return Fail(ErrorKind::kCorrupt, "the body is not JSON: a NUL at byte " + std::to_string(nul + 1));
+  }
   KvBody decoded;
   ListReader reader(target, decoded);
   if (!nlohmann::json::sax_parse(body.begin(), body.end(), &reader)) return Fail(ErrorKind::kCorrupt, reader.problem());

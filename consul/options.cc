@@ -29,7 +29,8 @@ bool IsHostName(std::string_view host) {
 bool IsIpv6(std::string_view host) {
   const std::size_t zone = std::min(host.find('%'), host.size());  // "fe80::1%eth0"
   in6_addr address{};
-  return ::inet_pton(AF_INET6, std::string(host.substr(0, zone)).c_str(), &address) == 1 &&
+  const bool whole = host.find('\0') == std::string_view::npos;  // inet_pton would read the part before it
+  return whole && ::inet_pton(AF_INET6, std::string(host.substr(0, zone)).c_str(), &address) == 1 &&
          (zone == host.size() || (zone + 1 < host.size() && IsHostName(host.substr(zone + 1))));
 }
 

@@ -122,6 +122,10 @@ std::vector<std::size_t> KeysToConfirm(const ScrutinyState& state, const KvAnswe
   return keys;
 }
 
+bool Refutes(const Confirmation& confirmation, const KvAnswer& answer) {
+  return confirmation.entry != answer.body.keys[confirmation.key];
+}
+
 Scrutinised Scrutinise(ScrutinyState state, const KvAnswer& answer, const std::vector<KnownKey>& known,
                        const std::vector<Confirmation>& confirmations) {
   const std::vector<std::size_t> suspicious = KeysToConfirm(state, answer, known);

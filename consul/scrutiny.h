@@ -46,6 +46,10 @@ struct Confirmation {
 std::vector<std::size_t> KeysToConfirm(const ScrutinyState& state, const KvAnswer& answer,
                                        const std::vector<KnownKey>& known);
 
+// Whether the consistent read says other than `answer` does of that key. Then nothing of the answer is used: it is of
+// another moment than the confirmation, and the two together could show what never was in Consul at once.
+bool Refutes(const Confirmation& confirmation, const KvAnswer& answer);
+
 struct Scrutinised {
   ScrutinyState state;
   base::Reading reading;       // keys, undeclared keys and mass_deletion_held; the rest is not filled in

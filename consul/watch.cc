@@ -30,6 +30,11 @@ std::uint32_t MakeSeed(const Options& options, base::MonoTime now) {
   return static_cast<std::uint32_t>(now.time_since_epoch().count());  // early in the boot of a machine
 }
 
+std::string MessageOf(IndexReset reset) {
+  return reset == IndexReset::kZero ? "X-Consul-Index 0, which Consul never sends"
+                                    : "X-Consul-Index went backwards, as after a restore of Consul's data";
+}
+
 }  // namespace
 
 // The edge of the watch: requests, timers and counters. At any time either one request is under way or the timer runs.
@@ -65,19 +70,24 @@ class Watch::Poller {
   // What is known of the poll that is under way.
   struct Question {
     base::MonoTime asked{};
+    Consistency consistency{};
     Now answered{};
     KvAnswer answer;
     std::vector<KnownKey> known;
     std::vector<std::size_t> to_confirm;
     std::vector<Confirmation> confirmations;
+    bool odd = false;                     // noted already
     std::chrono::nanoseconds handling{};  // of the confirmations so far
   };
 
   void Poll(Now now) {
     done_transfer_.reset();
     question_.asked = now.mono;
+    question_.consistency = std::exchange(ask_leader_, false) ? Consistency::kConsistent : options_.consistency;
     status_.address = options_.addresses[policy_.address].ToString();
-    Send(PollRequest(options_, target_, policy_.address, policy_.index),
+    Options options = options_;
+    options.consistency = question_.consistency;
+    Send(PollRequest(options, target_, policy_.address, policy_.index),
          [this](HttpResult result, Now done) { OnAnswer(std::move(result), done); });
   }
 
@@ -98,7 +108,7 @@ class Watch::Poller {
   }
 
   void OnAnswer(HttpResult result, Now now) {
-    auto answer = Read(result, target_, options_.consistency);
+    auto answer = Read(result, target_, question_.consistency);
     if (!answer) return Fail(answer.error(), now);
     question_.answered = now;
     question_.answer = *std::move(answer);
@@ -129,7 +139,30 @@ class Watch::Poller {
     }
     question_.confirmations.push_back(
         {.key = key, .entry = std::move(answer->body.keys.front()), .index = answer->index});
+    if (Refutes(question_.confirmations.back(), question_.answer)) return Drop(result->cpu_at_first_byte, now);
     Confirm(result->cpu_at_first_byte, now);
+  }
+
+  // The answer was refuted by the newest confirmation: the leader is asked for all of it at once.
+  void Drop(std::chrono::nanoseconds cpu_since, Now now) {
+    const Confirmation& confirmation = question_.confirmations.back();
+    const std::string& key = target_.keys[confirmation.key];
+    const auto& said = question_.answer.body.keys[confirmation.key];
+    NoteOddity(!said                 ? key + " was answered to be gone; a consistent read says it is there"
+               : !confirmation.entry ? key + " was answered; a consistent read says it is gone"
+               : said->modify_index < confirmation.entry->modify_index
+                   ? "an older value of " + key + " was answered; a consistent read says a newer one"
+                   : "another value of " + key + " was answered than a consistent read says",
+               now);
+    ++status_.answers_refuted;
+    ++status_.polls_unchanged;
+    ask_leader_ = true;
+    GoOn(PollAnswered{.index = question_.answer.index,
+                      .confirmed = true,
+                      .refuted = true,
+                      .took = question_.answered.mono - question_.asked,
+                      .handling = question_.handling + base::ThreadCpuTime() - cpu_since},
+         now);
   }
 
   // Hands what is believed of the answer to the listener. `complete`: all that had to be confirmed was.
@@ -148,7 +181,10 @@ class Watch::Poller {
     if (reading.fresh) status_.last_contact = reading.contact;
     status_.undeclared = reading.undeclared;
     status_.undeclared_total = reading.undeclared_total;
-    status_.mass_deletion_standing = reading.mass_deletion_held;
+    NoteMassDeletion(reading.mass_deletion_held, now);
+    if (scrutinised.restored > 0) {
+      NoteOddity("an older value was taken, because a consistent read says the same: Consul was restored", now);
+    }
     if (scrutinised.mass_deletion) ++status_.mass_deletions_held;
     Count(IndexReset::kRestored, scrutinised.restored);
     listener_.OnReading(reading, now);
@@ -182,9 +218,30 @@ class Watch::Poller {
     const PolicyOptions limits{.addresses = options_.addresses.size(), .wait = WaitOf(options_)};
     PolicyStep step = Decide(limits, policy_, event, now.mono);
     policy_ = step.state;
-    if (step.reset) Count(*step.reset, 1);
+    if (step.reset) {
+      Count(*step.reset, 1);
+      if (!question_.odd) NoteOddity(MessageOf(*step.reset), now);
+    }
     question_ = {};
     timer_.Start(step.delay);
+  }
+
+  void NoteMassDeletion(bool held, Now now) {
+    status_.mass_deletion_standing = held;
+    if (!held) {
+      status_.mass_deletion_since.reset();
+    } else if (!status_.mass_deletion_since) {
+      status_.mass_deletion_since = now.wall;
+    }
+  }
+
+  void NoteOddity(std::string message, Now now) {
+    auto& oddity = status_.last_oddity;
+    if (!oddity || now.wall - oddity->time > WatchStatus::kOddityMemory) oddity = {{}, now.wall, now.wall, 0};
+    oddity->message = std::move(message);
+    oddity->time = now.wall;
+    ++oddity->count;
+    question_.odd = true;
   }
 
   void Count(IndexReset reset, std::size_t times) { status_.index_resets[static_cast<std::size_t>(reset)] += times; }
@@ -197,6 +254,7 @@ class Watch::Poller {
   ScrutinyState scrutiny_;
   WatchStatus status_;
   Question question_;
+  bool ask_leader_ = false;  // the next poll is a consistent read, whatever the options say
   base::Timer timer_;
   std::unique_ptr<base::HttpTransfer> done_transfer_;
   std::unique_ptr<base::HttpTransfer> transfer_;

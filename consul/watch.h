@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -72,12 +73,24 @@ struct WatchStatus {
     base::WallTime since;  // the first failure of the unbroken row that this one belongs to
   };
   std::optional<LastError> last_error;  // kept after the heal
+  // What a Consul in good order does not say, and yet is no failure: an index that went backwards, a value that a
+  // consistent read denied, an older value that it confirmed.
+  struct Oddity {
+    std::string message;
+    base::WallTime time;      // of the newest one
+    base::WallTime since;     // of the first one of a row with less than kOddityMemory between each two
+    std::uint64_t count = 0;  // in that row
+  };
+  static constexpr std::chrono::minutes kOddityMemory{1};
+  std::optional<Oddity> last_oddity;  // kept after its end
   std::uint64_t polls_changed = 0;
   std::uint64_t polls_unchanged = 0;
   std::array<std::uint64_t, kReasonCount> polls_failed{};
   std::array<std::uint64_t, kIndexResetCount> index_resets{};
+  std::uint64_t answers_refuted = 0;  // that were not used, because a consistent read of a key said otherwise
   std::uint64_t mass_deletions_held = 0;
-  bool mass_deletion_standing = false;  // held now
+  bool mass_deletion_standing = false;                // held now
+  std::optional<base::WallTime> mass_deletion_since;  // while it stands
   unsigned failures_in_a_row = 0;
   std::vector<std::string> undeclared;
   std::size_t undeclared_total = 0;

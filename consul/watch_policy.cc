@@ -53,7 +53,7 @@ PolicyStep AfterAnswer(const PolicyOptions& options, PolicyState state, const Po
 
   // Not after a plain read: where those succeed and held polls fail at once, the back-off must go on growing.
   if (held) state.backoff_step = 0;
-  state.index = backwards ? 0 : Normalised(answer.index);
+  state.index = backwards || answer.refuted ? 0 : Normalised(answer.index);
   state.unbroken = !backwards;
   step.state = state;
   return step;

@@ -56,6 +56,7 @@ struct PollAnswered {
   bool news = false;                    // the content differs from that of the last reading
   bool restored = false;                // a lower ModifyIndex was taken
   bool confirmed = false;               // single keys were asked for before it could be believed
+  bool refuted = false;                 // and said otherwise, so that it was not used
   std::chrono::nanoseconds took{};      // from the request to the answer
   std::chrono::nanoseconds handling{};  // processor time from the first byte to the listener's return
 };

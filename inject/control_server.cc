@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "inject/control_server.h"
 
-#include <event2/buffer.h>
-#include <event2/event.h>
-#include <event2/http.h>
-#include <event2/listener.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -12,10 +8,13 @@
 #include <cassert>
 #include <cerrno>
 #include <chrono>
+#include <optional>
+#include <string_view>
 #include <utility>
 
+#include "base/http_server.h"
 #include "inject/control_request.h"
-#include "inject/http_reply.h"
+#include "inject/event_streams.h"
 #include "inject/listen_socket.h"
 #include "inject/long_polls.h"
 #include "inject/snapshot_json.h"
@@ -23,170 +22,164 @@
 namespace envdial::inject {
 namespace {
 
+using base::HttpServer;
+using base::IncomingRequest;
 using base::Result;
 using Resource = ControlRoute::Resource;
 
-constexpr int kMaxHeaderBytes = 16 * 1024;  // of a request; ours need some hundred
-constexpr int kMaxBodyBytes = 64 * 1024;    // no request of today has a body; bounds what a client may make us keep
+constexpr std::string_view kJsonType = "application/json";
+constexpr std::string_view kTextType = "text/plain; charset=utf-8";
+constexpr std::string_view kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
 
-// When descriptors have run out, accepting stops until this has passed, instead of failing again in every turn of the
-// loop. libevent does not say whose listener it was, so a look at all of them is taken in this rhythm.
-constexpr std::chrono::seconds kAcceptPause{1};
+// Each is a metric's label; the plan's number.
+constexpr std::size_t kMaxConsumers = 16;
 
-constexpr const char* kAllowed = "GET, HEAD";
+// The one body there is, of PUT /v1/applied, needs a hundred bytes.
+constexpr std::size_t kMaxBodyBytes = 4096;
 
-struct HttpDeleter {
-  void operator()(evhttp* http) const { ::evhttp_free(http); }
-};
+// Of each kind, for one share. The plan allows 1,024 to wait: that is with kMaxShares.
+constexpr std::size_t kWaitingPerShare = 8;
+constexpr std::size_t kSilentPerShare = 2;  // connections over the path that wait for nothing, or not yet
+constexpr std::size_t kTcpPerShare = 1;     // Prometheus and the kubelet, and whoever holds the port open
+constexpr std::size_t kMaxShares = 128;
+constexpr std::size_t kKeptBack = 64;  // descriptors for all else: Consul, names, the store, the env file
 
-class Server final : public ControlServer {
+void ReplyError(IncomingRequest& request, int status, std::string_view message, std::vector<std::string> headers = {}) {
+  const std::string body = RenderErrorJson(message);
+  request.Reply({.status = status, .type = kJsonType, .body = body, .headers = std::move(headers)});
+}
+
+class Server final : public ControlServer, private StreamContent {
  public:
   Server(base::EventLoop& loop, std::vector<base::DialInfo> dials, ControlContent& content,
-         std::chrono::milliseconds idle_timeout)
-      : loop_(loop),
-        dials_(std::move(dials)),
+         const ControlOptions& options)
+      : dials_(std::move(dials)),
         content_(content),
-        over_path_(MakeHttp(&Server::OnPathRequest, idle_timeout)),
-        over_tcp_(MakeHttp(&Server::OnTcpRequest, idle_timeout)),
-        polls_(loop, idle_timeout, [this](evhttp_request* request) { ReplySnapshot(request); }),
-        accept_again_(loop, [this](base::Now) { AcceptAgain(); }) {}
-
-  Result<void> ListenUnix(const std::string& path, const base::FileRights& rights) override {
-    Result<base::UniqueFd> fd = ListenOnPath(path, rights);
-    if (!fd) return std::unexpected(std::move(fd.error()).Within("control channel"));
-    return Serve(over_path_.get(), std::move(*fd));
+        max_waiting_(options.limits.waiting),
+        polls_(loop, [this](IncomingRequest& request) { ReplySnapshot(request); }),
+        streams_(loop, *this, options.heartbeat),
+        over_path_(
+            HttpServer::Create(loop,
+                               {.max_connections = options.limits.path_connections,
+                                .max_body_bytes = kMaxBodyBytes,
+                                .idle_timeout = options.idle_timeout},
+                               [this](IncomingRequest& request, base::Now now) { OnPathRequest(request, now); })),
+        over_tcp_(HttpServer::Create(loop,
+                                     {.max_connections = options.limits.tcp_connections,
+                                      .max_body_bytes = kMaxBodyBytes,
+                                      .idle_timeout = options.idle_timeout},
+                                     [this](IncomingRequest& request, base::Now now) { OnTcpRequest(request, now); })) {
   }
 
-  Result<int> ListenTcp(const std::string& address) override {
-    Result<base::UniqueFd> fd = ListenOnAddress(address);
-    if (!fd) return std::unexpected(std::move(fd.error()));
-    sockaddr_in6 bound{};  // the port stands at the same place in an IPv4 address
-    socklen_t size = sizeof bound;
-    if (::getsockname(fd->get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
-      return std::unexpected(base::ErrnoError(errno, "listen on " + address));
-    }
-    if (auto served = Serve(over_tcp_.get(), std::move(*fd)); !served) return std::unexpected(served.error());
-    return ntohs(bound.sin6_port);
-  }
+  Result<void> ListenUnix(const std::string& path, const base::FileRights& rights) override;
+  Result<int> ListenTcp(const std::string& address) override;
+  void Publish(const base::Snapshot* snapshot) override;
 
-  void Publish(const base::Snapshot* snapshot) override {
-    assert(snapshot != nullptr && snapshot->dials.size() == dials_.size());
-    snapshot_ = snapshot;
-    body_.reset();
-    polls_.Wake(snapshot->version);
-  }
-
-  std::size_t clients() const override { return polls_.size(); }
+  std::size_t clients() const override { return polls_.size() + streams_.size(); }
+  std::uint64_t updates_coalesced() const override { return streams_.coalesced(); }
+  const std::vector<Consumer>& consumers() const override { return consumers_; }
 
  private:
-  using Http = std::unique_ptr<evhttp, HttpDeleter>;
+  std::uint64_t version() const override { return snapshot_ == nullptr ? 0 : snapshot_->version; }
+  base::State state() const override { return snapshot_ == nullptr ? base::State::kNotReady : snapshot_->state; }
+  const std::string& SnapshotJson() override;
+  std::chrono::milliseconds Age(base::Now now) override { return content_.Age(now); }
 
-  Http MakeHttp(void (*on_request)(evhttp_request*, void*), std::chrono::milliseconds idle_timeout);
-  Result<void> Serve(evhttp* http, base::UniqueFd fd);
-  void AcceptAgain();
+  void OnPathRequest(IncomingRequest& request, base::Now now);
+  void OnTcpRequest(IncomingRequest& request, base::Now now);
+  void Answer(IncomingRequest& request, const ControlRoute& route, base::Now now);
+  void AnswerSnapshot(IncomingRequest& request, base::Now now);
+  void AnswerWatch(IncomingRequest& request);
+  void AnswerApplied(IncomingRequest& request, base::Now now);
+  bool RefuseToWait(IncomingRequest& request);
+  void ReplySnapshot(IncomingRequest& request);
+  void ReplyValue(IncomingRequest& request, const std::string& name);
+  void ReplyReady(IncomingRequest& request);
+  void ReplyStarted(IncomingRequest& request);
 
-  static void OnPathRequest(evhttp_request* request, void* self) {
-    static_cast<Server*>(self)->OnRequest(request, true);
-  }
-  static void OnTcpRequest(evhttp_request* request, void* self) {
-    static_cast<Server*>(self)->OnRequest(request, false);
-  }
-
-  void OnRequest(evhttp_request* request, bool over_path);
-  void Answer(evhttp_request* request, const ControlRoute& route, base::Now now);
-  void OnSnapshotRequest(evhttp_request* request, base::Now now);
-  void ReplySnapshot(evhttp_request* request);
-  void ReplyValue(evhttp_request* request, const std::string& name);
-  void ReplyReady(evhttp_request* request);
-  void ReplyStarted(evhttp_request* request);
-  std::uint64_t version() const { return snapshot_ == nullptr ? 0 : snapshot_->version; }
-
-  base::EventLoop& loop_;
   const std::vector<base::DialInfo> dials_;
   ControlContent& content_;
+  const std::size_t max_waiting_;
   const base::Snapshot* snapshot_ = nullptr;
-  Evbuffer body_;  // of /v1/snapshot, rendered when first asked for, then shared by all who read it
-  Http over_path_;
-  Http over_tcp_;
-  LongPolls polls_;  // after the servers of its requests, so that it goes before them
-  std::vector<evconnlistener*> listeners_;
-  base::Timer accept_again_;
+  std::string snapshot_json_;  // rendered when first asked for
+  std::vector<Consumer> consumers_;
+  LongPolls polls_;
+  EventStreams streams_;
+  std::unique_ptr<HttpServer> over_path_;
+  std::unique_ptr<HttpServer> over_tcp_;
 };
 
-void OnAcceptError(evconnlistener* listener, void*) { ::evconnlistener_disable(listener); }
-
-Server::Http Server::MakeHttp(void (*on_request)(evhttp_request*, void*), std::chrono::milliseconds idle_timeout) {
-  Http http(::evhttp_new(loop_.native()));
-  assert(http != nullptr);
-  ::evhttp_set_max_headers_size(http.get(), kMaxHeaderBytes);
-  ::evhttp_set_max_body_size(http.get(), kMaxBodyBytes);
-  const timeval timeout = ToTimeval(idle_timeout);
-  ::evhttp_set_timeout_tv(http.get(), &timeout);
-  // All that it knows: what we don't serve is answered by us, with what we do.
-  ::evhttp_set_allowed_methods(http.get(), EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
-                                               EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-                                               EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
-  ::evhttp_set_gencb(http.get(), on_request, this);
-  return http;
+Result<void> Server::ListenUnix(const std::string& path, const base::FileRights& rights) {
+  Result<base::UniqueFd> fd = ListenOnPath(path, rights);
+  if (!fd) return std::unexpected(std::move(fd.error()).Within("control channel"));
+  over_path_->StopListening();
+  return over_path_->Listen(std::move(*fd));
 }
 
-Result<void> Server::Serve(evhttp* http, base::UniqueFd fd) {
-  evconnlistener* listener = ::evconnlistener_new(loop_.native(), nullptr, nullptr,
-                                                  LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd.get());
-  if (listener == nullptr) return base::Fail(base::ErrorKind::kIo, "listen: no event could be made");
-  std::ignore = fd.Release();  // the listener's now, and that is the server's
-  ::evconnlistener_set_error_cb(listener, &OnAcceptError);
-  if (::evhttp_bind_listener(http, listener) == nullptr) {
-    ::evconnlistener_free(listener);
-    return base::Fail(base::ErrorKind::kIo, "listen: out of memory");
+Result<int> Server::ListenTcp(const std::string& address) {
+  Result<base::UniqueFd> fd = ListenOnAddress(address);
+  if (!fd) return std::unexpected(std::move(fd.error()));
+  sockaddr_in6 bound{};  // the port stands at the same place in an IPv4 address
+  socklen_t size = sizeof bound;
+  if (::getsockname(fd->get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
+    return std::unexpected(base::ErrnoError(errno, "listen on " + address));
   }
-  listeners_.push_back(listener);
-  accept_again_.Start(kAcceptPause);
-  return {};
+  if (auto listening = over_tcp_->Listen(std::move(*fd)); !listening) return std::unexpected(listening.error());
+  return ntohs(bound.sin6_port);
 }
 
-void Server::AcceptAgain() {
-  for (evconnlistener* listener : listeners_) ::evconnlistener_enable(listener);
-  accept_again_.Start(kAcceptPause);
+void Server::Publish(const base::Snapshot* snapshot) {
+  assert(snapshot != nullptr && snapshot->dials.size() == dials_.size());
+  snapshot_ = snapshot;
+  snapshot_json_.clear();
+  polls_.Wake(snapshot->version);
+  streams_.Publish();
 }
 
-void Server::OnRequest(evhttp_request* request, bool over_path) {
-  const evhttp_uri* uri = ::evhttp_request_get_evhttp_uri(request);
-  const char* path = uri == nullptr ? nullptr : ::evhttp_uri_get_path(uri);
-  const std::string shown = path == nullptr ? "" : path;
-  const ControlRoute route = RouteOf(shown);
+const std::string& Server::SnapshotJson() {
+  if (snapshot_json_.empty()) snapshot_json_ = RenderSnapshotJson(dials_, snapshot_);
+  return snapshot_json_;
+}
+
+void Server::OnPathRequest(IncomingRequest& request, base::Now now) {
+  const std::string path = Excerpt(request.path());
+  const ControlRoute route = RouteOf(request.path());
   if (route.resource == Resource::kUnknown) {
-    ReplyError(request, HTTP_NOTFOUND,
-               "there is no " + shown + "; there are /v1/snapshot, /v1/values/NAME, /v1/status, /metrics, /livez, " +
-                   "/readyz and /startupz");
-    return;
+    return ReplyError(request, 404, "there is no " + path + "; there are " + KnownPaths(false));
   }
-  if (!over_path && !route.over_tcp()) {
-    ReplyError(request, HTTP_NOTFOUND,
-               shown + " is served by the control socket only; here are /metrics, /livez, " + "/readyz and /startupz");
-    return;
+  if (!route.Allows(request.method())) {
+    return ReplyError(request, 405,
+                      Excerpt(request.method()) + " " + path + ": " + std::string(route.allow) + " is expected",
+                      {"Allow: " + std::string(route.allow)});
   }
-  const evhttp_cmd_type method = ::evhttp_request_get_command(request);
-  if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
-    ::evhttp_add_header(::evhttp_request_get_output_headers(request), "Allow", kAllowed);
-    ReplyError(request, HTTP_BADMETHOD, shown + " can only be read: GET or HEAD is expected");
-    return;
-  }
-  Answer(request, route, base::ReadClock());
+  Answer(request, route, now);
 }
 
-void Server::Answer(evhttp_request* request, const ControlRoute& route, base::Now now) {
+void Server::OnTcpRequest(IncomingRequest& request, base::Now now) {
+  const ControlRoute route = RouteOf(request.path());
+  if (route.over_tcp) return OnPathRequest(request, now);
+  const std::string why = route.resource == Resource::kUnknown
+                              ? "there is no " + Excerpt(request.path())
+                              : Excerpt(request.path()) + " is served by the control socket only";
+  ReplyError(request, 404, why + "; here are " + KnownPaths(true));
+}
+
+void Server::Answer(IncomingRequest& request, const ControlRoute& route, base::Now now) {
   switch (route.resource) {
     case Resource::kSnapshot:
-      return OnSnapshotRequest(request, now);
+      return AnswerSnapshot(request, now);
     case Resource::kValue:
       return ReplyValue(request, route.name);
+    case Resource::kWatch:
+      return AnswerWatch(request);
+    case Resource::kApplied:
+      return AnswerApplied(request, now);
     case Resource::kStatus:
-      return Reply(request, HTTP_OK, kJsonType, content_.StatusJson(now));
+      return request.Reply({.type = kJsonType, .body = content_.StatusJson(now)});
     case Resource::kMetrics:
-      return Reply(request, HTTP_OK, kMetricsType, content_.MetricsText(now));
+      return request.Reply({.type = kMetricsType, .body = content_.MetricsText(now)});
     case Resource::kLivez:
-      return Reply(request, HTTP_OK, kTextType, "ok\n");
+      return request.Reply({.type = kTextType, .body = "ok\n"});
     case Resource::kReadyz:
       return ReplyReady(request);
     case Resource::kStartupz:
@@ -197,57 +190,78 @@ void Server::Answer(evhttp_request* request, const ControlRoute& route, base::No
   std::unreachable();
 }
 
-void Server::OnSnapshotRequest(evhttp_request* request, base::Now now) {
-  const Result<SnapshotQuery> query =
-      ParseSnapshotQuery(::evhttp_uri_get_query(::evhttp_request_get_evhttp_uri(request)));
-  if (!query) return ReplyError(request, HTTP_BADREQUEST, query.error().message);
+void Server::AnswerSnapshot(IncomingRequest& request, base::Now now) {
+  const Result<SnapshotQuery> query = ParseSnapshotQuery(request.query());
+  if (!query) return ReplyError(request, 400, query.error().message);
   if (query->after != version() || query->wait == std::chrono::nanoseconds::zero()) return ReplySnapshot(request);
-  if (polls_.full()) {
-    return ReplyError(request, HTTP_SERVUNAVAIL,
-                      std::to_string(LongPolls::kMaxWaiting) + " clients wait already; try again later");
-  }
-  polls_.Park(request, *query->after, now.mono + query->wait);
+  if (!RefuseToWait(request)) polls_.Park(request, *query->after, query->wait, now);
 }
 
-void Server::ReplySnapshot(evhttp_request* request) {
-  if (!body_) {
-    const std::string json = RenderSnapshotJson(dials_, snapshot_);
-    body_.reset(::evbuffer_new());
-    ::evbuffer_add(body_.get(), json.data(), json.size());
-  }
-  ReplyShared(request, HTTP_OK, kJsonType, body_.get());
+void Server::AnswerWatch(IncomingRequest& request) {
+  if (!RefuseToWait(request)) streams_.Open(request, ParseLastEventId(request.Header("Last-Event-ID")));
 }
 
-void Server::ReplyValue(evhttp_request* request, const std::string& name) {
-  const auto dial =
-      std::find_if(dials_.begin(), dials_.end(), [&](const base::DialInfo& info) { return info.name == name; });
-  if (dial == dials_.end()) return ReplyError(request, HTTP_NOTFOUND, "there is no dial " + name);
+void Server::AnswerApplied(IncomingRequest& request, base::Now now) {
+  Result<AppliedReport> report = ParseApplied(request.body());
+  if (!report) return ReplyError(request, 400, report.error().message);
+  const auto known = std::ranges::find(consumers_, report->consumer, &Consumer::name);
+  if (known == consumers_.end() && consumers_.size() == kMaxConsumers) {
+    std::string names;
+    for (const Consumer& consumer : consumers_) names += " " + consumer.name;
+    return ReplyError(request, 429,
+                      "there are " + std::to_string(kMaxConsumers) + " consumers already, no more are kept:" + names);
+  }
+  Consumer& consumer = known == consumers_.end() ? consumers_.emplace_back() : *known;
+  consumer = {.name = std::move(report->consumer), .version = report->version, .time = now.wall};
+  request.Reply({.status = 204});
+}
+
+bool Server::RefuseToWait(IncomingRequest& request) {
+  if (clients() < max_waiting_) return false;
+  ReplyError(request, 503, std::to_string(max_waiting_) + " clients wait already, no more may; try again later",
+             {"Retry-After: 1"});
+  return true;
+}
+
+void Server::ReplySnapshot(IncomingRequest& request) { request.Reply({.type = kJsonType, .body = SnapshotJson()}); }
+
+void Server::ReplyValue(IncomingRequest& request, const std::string& name) {
+  const auto dial = std::ranges::find(dials_, name, &base::DialInfo::name);
+  if (dial == dials_.end()) return ReplyError(request, 404, "there is no dial " + Excerpt(name));
   const auto index = static_cast<std::size_t>(dial - dials_.begin());
   if (version() == 0 || !snapshot_->dials[index].value) {
-    return ReplyError(request, HTTP_SERVUNAVAIL, name + " has no value yet: nothing was published");
+    return ReplyError(request, 503, name + " has no value yet: nothing was published");
   }
-  Reply(request, HTTP_OK, kTextType, *snapshot_->dials[index].value);
+  request.Reply({.type = kTextType, .body = *snapshot_->dials[index].value});
 }
 
 // Stale counts as ready: an outage of Consul must not take the app out of service.
-void Server::ReplyReady(evhttp_request* request) {
-  const base::State state = snapshot_ == nullptr ? base::State::kNotReady : snapshot_->state;
-  if (state == base::State::kNotReady) {
-    return ReplyError(request, HTTP_SERVUNAVAIL, "not_ready: some dial has no value yet; see /v1/status");
+void Server::ReplyReady(IncomingRequest& request) {
+  if (state() == base::State::kNotReady) {
+    return ReplyError(request, 503, "not_ready: some dial has no value yet; see /v1/status");
   }
-  Reply(request, HTTP_OK, kTextType, std::string(base::ToString(state)) + "\n");
+  request.Reply({.type = kTextType, .body = std::string(base::ToString(state())) + "\n"});
 }
 
-void Server::ReplyStarted(evhttp_request* request) {
-  if (version() == 0) return ReplyError(request, HTTP_SERVUNAVAIL, "nothing was published yet");
-  Reply(request, HTTP_OK, kTextType, "ok\n");
+void Server::ReplyStarted(IncomingRequest& request) {
+  if (version() == 0) return ReplyError(request, 503, "nothing was published yet");
+  request.Reply({.type = kTextType, .body = "ok\n"});
 }
 
 }  // namespace
 
+ControlLimits ControlLimits::For(std::size_t files) {
+  const std::size_t free = files - std::min(kKeptBack, files / 4);
+  const std::size_t shares =
+      std::clamp<std::size_t>(free / (kWaitingPerShare + kSilentPerShare + kTcpPerShare), 1, kMaxShares);
+  return {.path_connections = shares * (kWaitingPerShare + kSilentPerShare),
+          .tcp_connections = shares * kTcpPerShare,
+          .waiting = shares * kWaitingPerShare};
+}
+
 std::unique_ptr<ControlServer> ControlServer::Create(base::EventLoop& loop, std::vector<base::DialInfo> dials,
-                                                     ControlContent& content, std::chrono::milliseconds idle_timeout) {
-  return std::make_unique<Server>(loop, std::move(dials), content, idle_timeout);
+                                                     ControlContent& content, const ControlOptions& options) {
+  return std::make_unique<Server>(loop, std::move(dials), content, options);
 }
 
 }  // namespace envdial::inject

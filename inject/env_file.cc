@@ -39,11 +39,13 @@ EnvFile::EnvFile(base::FileSystem& files, std::string path, base::FileRights rig
 base::Result<bool> EnvFile::Write(const std::string& text) {
   if (!shown_) {
     const base::Result<std::string> found = files_.Read(path_, text.size());
+    if (!std::exchange(looked_, true))
+      found_other_ = found ? *found != text : found.error().kind != base::ErrorKind::kNotFound;
     if (found && *found == text && HasRights(path_, rights_)) {
-      shown_ = text;
+      Note(text);
       return false;
     }
-  } else if (*shown_ == text) {
+  } else if (*shown_ == text && intact()) {
     return false;
   }
   // After a failure nobody knows what the file says, so the next call looks.
@@ -51,8 +53,15 @@ base::Result<bool> EnvFile::Write(const std::string& text) {
   // Not synced: a loss of power takes the run directory's readers with it.
   const base::Result<base::UniqueFd> written = base::ReplaceFile(files_, path_, text, rights_);
   if (!written) return std::unexpected(base::Error(written.error()).Within("write env file"));
-  shown_ = text;
+  Note(text);
   return true;
+}
+
+bool EnvFile::intact() const { return !shown_ || base::FileIdentity::Of(path_) == written_; }
+
+void EnvFile::Note(const std::string& text) {
+  shown_ = text;
+  written_ = base::FileIdentity::Of(path_);
 }
 
 }  // namespace envdial::inject

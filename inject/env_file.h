@@ -22,14 +22,24 @@ class EnvFile {
   EnvFile(base::FileSystem& files, std::string path, base::FileRights rights);
 
   // Makes the file say `text`. Does nothing (and returns false) where it already does: at the first call by reading
-  // the file, later by what was written last. kIo, kDenied, kNotFound (the run directory is gone).
+  // the file, later by what was written last and still stands there. kIo, kDenied, kNotFound (the run directory is
+  // gone).
   base::Result<bool> Write(const std::string& text);
+  // Whether the first Write() found a file that said something else: what the process before us served last.
+  bool found_other() const { return found_other_; }
+  // Whether what was written last still stands there: nobody removed, replaced or changed the file.
+  bool intact() const;
 
  private:
+  void Note(const std::string& text);
+
   base::FileSystem& files_;
   std::string path_;
   base::FileRights rights_;
+  bool found_other_ = false;
+  bool looked_ = false;
   std::optional<std::string> shown_;
+  std::optional<base::FileIdentity> written_;  // while `shown_` has a value
 };
 
 }  // namespace envdial::inject

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,7 +10,9 @@
 #include "base/file_system.h"
 #include "base/result.h"
 #include "base/snapshot.h"
+#include "inject/control_server.h"
 #include "inject/env_file.h"
+#include "inject/signal_channel.h"
 
 namespace envdial::inject {
 
@@ -16,25 +20,50 @@ namespace envdial::inject {
 struct Delivery {
   std::string_view channel;  // env_file, …: the label of envdial_deliveries_total
   base::Result<void> result;
-  bool changed = false;  // false: the channel already showed exactly this
 };
 
 inline constexpr std::string_view kChannelEnvFile = "env_file";
 inline constexpr std::string_view kChannelControl = "control";
+inline constexpr std::string_view kChannelSignal = "signal";
 
-// The channels that are files in the run directory. A snapshot is handed over whole; each channel succeeds or fails on
-// its own. (The control channel is a server and has its own entry header, control_server.h.)
+struct InjectorOptions {
+  std::string run_dir;
+  base::FileRights rights;  // of the files in the run directory
+  std::vector<base::DialInfo> dials;
+  std::optional<SignalChannel> signal;
+  std::uint64_t known_version = 0;  // that the app may have from a process before this one; 0: it has none
+};
+
+// All the channels by which a snapshot reaches the app. It is handed over whole; each channel succeeds or fails on its
+// own, but the app is told by a signal only when everything else shows the new version.
 class Injector {
  public:
-  // `files` is borrowed.
-  Injector(base::FileSystem& files, std::string run_dir, base::FileRights rights, std::vector<base::DialInfo> dials);
+  // `files` and `control` are borrowed.
+  Injector(base::FileSystem& files, ControlServer& control, InjectorOptions options);
 
-  // Delivers a published snapshot to every channel. Calling it again after a failure is how a delivery is retried.
-  std::vector<Delivery> Deliver(const base::Snapshot& snapshot);
+  // In the order in which they are served.
+  std::vector<std::string_view> channels() const;
+
+  // Delivers a published snapshot to every channel. Calling it again is how a delivery is retried, and how what
+  // somebody removed is put back; a channel that shows this snapshot already does nothing. `run_dir` is why the run
+  // directory can't be used, if it can't: then nothing is written there, and that is its channels' failure. The signal
+  // is among the deliveries only if there was something to tell.
+  std::vector<Delivery> Deliver(const base::Snapshot& snapshot, const base::Result<void>& run_dir);
+  // Whether what was delivered to the run directory still stands there.
+  bool intact() const { return env_file_.intact(); }
 
  private:
+  base::Result<bool> WriteEnvFile(const base::Snapshot& snapshot, const base::Result<void>& run_dir);
+  std::optional<Delivery> DeliverSignal(std::uint64_t version);
+
   std::vector<base::DialInfo> dials_;
   EnvFile env_file_;
+  ControlServer& control_;
+  bool wrote_ = false;  // the env file, once
+  std::uint64_t control_version_ = 0;
+  std::optional<SignalChannel> signal_;
+  std::uint64_t told_version_;  // by a signal, or because the app found it when it started
+  bool signal_owed_ = false;    // although `told_version_` is the newest
 };
 
 }  // namespace envdial::inject

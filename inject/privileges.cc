@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <type_traits>
@@ -51,9 +52,29 @@ Result<void> SetProcessFlag(int option, unsigned long value, std::string_view st
   return {};
 }
 
+// The process' capabilities without all but `keep`, of which each that is permitted is effective too.
+Result<Caps> KeepOnly(const std::vector<std::string>& keep) {
+  const Caps held(::cap_get_proc());
+  if (!held) return FailErrno(errno, "read the capabilities");
+  Caps kept(::cap_init());
+  if (!kept) return FailErrno(errno, "make an empty set");
+  for (const std::string& name : keep) {
+    cap_value_t cap = 0;
+    if (::cap_from_name(name.c_str(), &cap) != 0) {
+      return Fail(ErrorKind::kInvalid, "drop privileges: keep \"" + name + "\": expected a capability's name");
+    }
+    if (!IsSet(held, cap, CAP_PERMITTED)) continue;
+    if (::cap_set_flag(kept.get(), CAP_PERMITTED, 1, &cap, CAP_SET) != 0 ||
+        ::cap_set_flag(kept.get(), CAP_EFFECTIVE, 1, &cap, CAP_SET) != 0) {
+      return FailErrno(errno, "keep " + name);
+    }
+  }
+  return kept;
+}
+
 // Read back from the kernel, because a step that did nothing would otherwise be noticed by nobody.
-Result<void> Verify() {
-  Result<std::string> left = RemainingCapabilities();
+Result<void> Verify(const std::vector<std::string>& kept) {
+  Result<std::string> left = RemainingCapabilities(kept);
   if (!left) return std::unexpected(std::move(left.error()));
   if (!left->empty()) return Fail(ErrorKind::kDenied, "drop privileges: " + *left + " could not be dropped");
   if (::prctl(PR_GET_NO_NEW_PRIVS, 0UL, 0UL, 0UL, 0UL) != 1) {
@@ -67,31 +88,32 @@ Result<void> Verify() {
 
 }  // namespace
 
-Result<void> DropPrivileges() {
+Result<void> DropPrivileges(const std::vector<std::string>& keep) {
   if (::cap_reset_ambient() != 0 && errno != EINVAL) return FailErrno(errno, "clear the ambient set");
   if (auto dropped = DropBoundingSet(); !dropped) return dropped;
-  const Caps none(::cap_init());
-  if (!none) return FailErrno(errno, "make an empty set");
-  if (::cap_set_proc(none.get()) != 0) return FailErrno(errno, "clear the capabilities");
+  const Result<Caps> kept = KeepOnly(keep);
+  if (!kept) return std::unexpected(kept.error());
+  if (::cap_set_proc(kept->get()) != 0) return FailErrno(errno, "clear the capabilities");
   if (auto set = SetProcessFlag(PR_SET_NO_NEW_PRIVS, 1, "set no_new_privs"); !set) return set;
   if (auto set = SetProcessFlag(PR_SET_DUMPABLE, 0, "make the process not dumpable"); !set) return set;
   const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
   if (::setrlimit(RLIMIT_CORE, &no_core) != 0) return FailErrno(errno, "set the core size to 0");
-  return Verify();
+  return Verify(keep);
 }
 
-Result<std::string> RemainingCapabilities() {
+Result<std::string> RemainingCapabilities(const std::vector<std::string>& kept) {
   const Caps caps(::cap_get_proc());
   if (!caps) return std::unexpected(ErrnoError(errno, "read the capabilities"));
   std::string names;
   for (cap_value_t cap = 0; cap < ::cap_max_bits(); ++cap) {
-    if (!IsSet(caps, cap, CAP_EFFECTIVE) && !IsSet(caps, cap, CAP_PERMITTED) && !IsSet(caps, cap, CAP_INHERITABLE) &&
-        !HasAmbient(cap)) {
-      continue;
-    }
-    const std::unique_ptr<char, CapDeleter> name(::cap_to_name(cap));
+    const bool usable = IsSet(caps, cap, CAP_EFFECTIVE) || IsSet(caps, cap, CAP_PERMITTED);
+    const bool passed_on = IsSet(caps, cap, CAP_INHERITABLE) || HasAmbient(cap);
+    if (!usable && !passed_on) continue;
+    const std::unique_ptr<char, CapDeleter> known(::cap_to_name(cap));
+    const std::string name = known ? known.get() : std::to_string(cap);
+    if (!passed_on && std::ranges::find(kept, name) != kept.end()) continue;
     if (!names.empty()) names += ',';
-    names += name ? name.get() : std::to_string(cap);
+    names += name;
   }
   return names;
 }

@@ -10,6 +10,7 @@
 #include "guard/dials_file.h"
 #include "sidecar/command_line.h"
 #include "sidecar/load_dials.h"
+#include "sidecar/sidecar_request.h"
 #include "sidecar/status.h"
 
 namespace envdial::sidecar {
@@ -19,11 +20,7 @@ constexpr int kExitStale = 3;
 constexpr int kExitNotReady = 4;
 
 base::Result<base::HttpResponse> Ask(const std::string& run_dir, const std::string& target) {
-  base::HttpRequest request;
-  request.endpoint.scheme = base::HttpEndpoint::Scheme::kUnix;
-  request.endpoint.socket_path = run_dir + "/" + kSocketName;
-  request.target = target;
-  return base::Fetch(std::move(request));
+  return base::Fetch(RequestTo(run_dir, target));
 }
 
 int Complain(const std::string& message) {
@@ -32,15 +29,7 @@ int Complain(const std::string& message) {
 }
 
 int NoSidecar(const std::string& run_dir, const base::Error& error) {
-  return Complain("no sidecar answers in " + run_dir + " (" + error.message +
-                  "); is --run-dir the one it was started with?");
-}
-
-// The sentence of an error body, {"error": "…"}.
-std::string ErrorOf(const base::HttpResponse& response) {
-  const auto json = nlohmann::json::parse(response.body, nullptr, false);
-  if (json.is_object() && json.contains("error") && json["error"].is_string()) return json["error"].get<std::string>();
-  return "the sidecar answered " + std::to_string(response.status);
+  return Complain(NoSidecarIn(run_dir, error.message));
 }
 
 void Print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }

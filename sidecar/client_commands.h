@@ -10,6 +10,8 @@ namespace envdial::sidecar {
 int Get(const CommandLine& line);
 int Status(const CommandLine& line);
 int Probe(const CommandLine& line);
+// Prints every value and then each change, and goes on when the sidecar is restarted; ends when it cannot print.
+int Watch(const CommandLine& line);
 
 // `envdial check`: needs no sidecar.
 int Check(const CommandLine& line);

@@ -28,6 +28,8 @@ struct RawRun {
   std::string consistency = "default";
   std::string socket_mode = "0660";
   std::string env_file_mode = "0640";
+  std::string signal;
+  std::string signal_to;
   std::string log_format = "text";
   std::string log_level = "info";
 };
@@ -41,8 +43,8 @@ Examples:
   envdial run --key hunt/max-concurrent --env MAX_CONCURRENT --type int --default 500 --min 1 --max 2500
   envdial run --dials dials.json --listen :9102
 
-Exit codes: 0 stopped as asked, 1 cannot work at all, 64 usage, 78 a bad dials file. Consul being away is never a
-reason to exit.)";
+Exit codes: 0 stopped as asked, 1 cannot work at all, 3 with --once if some value did not come from Consul, 64 usage,
+78 a bad dials file. Consul being away is never a reason to exit.)";
 
 std::string VariableOf(std::string_view flag) {
   std::string name = "ENVDIAL_";
@@ -112,9 +114,15 @@ void AddServingOptions(CLI::App& app, RunOptions& run, RawRun& raw) {
   AddOption(app, "--socket-mode", raw.socket_mode, "mode of the control socket")->capture_default_str()->group(group);
   AddOption(app, "--env-file-mode", raw.env_file_mode, "mode of the env file")->capture_default_str()->group(group);
   AddOption(app, "--group", run.group, "numeric group of what is in the run directory")->group(group);
+  AddOption(app, "--signal", raw.signal, "signal that tells the app of a new version, say HUP; with --signal-to")
+      ->group(group);
+  AddOption(app, "--signal-to", raw.signal_to, "exe:/path of the app's program, or pidfile:/path")->group(group);
   AddOption(app, "--instance", run.instance, "name of this instance [the host's name]")->group(group);
   app.add_flag("--require-unprivileged", run.require_unprivileged, "refuse to run if any capability is left")
       ->envname("ENVDIAL_REQUIRE_UNPRIVILEGED")
+      ->group(group);
+  app.add_flag("--once", run.once, "publish as at start-up, then end: 0 if every value came from Consul, else 3")
+      ->envname("ENVDIAL_ONCE")
       ->group(group);
   AddOption(app, "--log-format", raw.log_format, "text or json")->capture_default_str()->group("Logging");
   AddOption(app, "--log-level", raw.log_level, "debug, info, warn or error")->capture_default_str()->group("Logging");
@@ -193,6 +201,21 @@ base::Result<void> ReadConsulFlags(const RawRun& raw, consul::Options& consul) {
   return ApplyConsulEnvironment(consul);
 }
 
+base::Result<void> ReadSignalFlags(const RawRun& raw, RunOptions& run) {
+  if (raw.signal.empty() && raw.signal_to.empty()) return {};
+  if (raw.signal.empty() || raw.signal_to.empty()) {
+    return base::Fail(base::ErrorKind::kInvalid, std::string(raw.signal.empty() ? "--signal-to" : "--signal") +
+                                                     " stands alone, expected both --signal and --signal-to");
+  }
+  const auto signal = inject::ParseSignal(raw.signal);
+  if (!signal) return std::unexpected(FlagError("--signal", signal.error()));
+  run.signal = *signal;
+  auto target = inject::SignalTarget::Parse(raw.signal_to);
+  if (!target) return std::unexpected(FlagError("--signal-to", std::move(target.error())));
+  run.signal_to = std::move(*target);
+  return {};
+}
+
 base::Result<void> ReadServingFlags(const RawRun& raw, RunOptions& run) {
   const auto wait =
       DurationFlag("--startup-wait", raw.startup_wait, {std::chrono::nanoseconds(0), std::chrono::hours(1)});
@@ -234,6 +257,7 @@ base::Result<void> CheckDialForm(const RunOptions& run) {
 base::Result<void> ReadRunFlags(const RawRun& raw, RunOptions& run) {
   if (auto form = CheckDialForm(run); !form) return form;
   if (auto consul = ReadConsulFlags(raw, run.consul); !consul) return consul;
+  if (auto signal = ReadSignalFlags(raw, run); !signal) return signal;
   return ReadServingFlags(raw, run);
 }
 
@@ -258,7 +282,10 @@ void AddClientCommands(CLI::App& app, CommandLine& line) {
       "answers.\nLiveness never depends on Consul. Exit codes: 0 yes, 1 no.");
   probe->add_option("WHICH", line.probe, "startup, ready or live");
   probe->callback([&line] { line.command = Command::kProbe; });
-  for (CLI::App* client : {get, status, probe}) AddRunDir(*client, line.run_dir);
+  CLI::App* watch = app.add_subcommand("watch", "print every value, then a line NAME='value' per change");
+  watch->footer("\nIt goes on when the sidecar is restarted; end it with Ctrl-C.");
+  watch->callback([&line] { line.command = Command::kWatch; });
+  for (CLI::App* client : {get, status, watch, probe}) AddRunDir(*client, line.run_dir);
   CLI::App* check = app.add_subcommand("check", "tell every mistake in a dials file, and what the guard would say");
   check->footer(
       "\nExit codes: 0 good, 1 a try was refused, 78 a bad dials file.\n"
@@ -297,7 +324,7 @@ std::expected<CommandLine, int> ParseCommandLine(int argc, const char* const* ar
     return std::unexpected(Usage(error.what()));
   }
   if (app.get_subcommands().empty()) {
-    return std::unexpected(Usage("no command given, expected run, get, status, probe, check or version"));
+    return std::unexpected(Usage("no command given, expected run, get, status, watch, probe, check or version"));
   }
   if (line.command == Command::kProbe && line.probe != "startup" && line.probe != "ready" && line.probe != "live") {
     return std::unexpected(Usage("probe: found \"" + line.probe + "\", expected startup, ready or live"));

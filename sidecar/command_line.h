@@ -10,8 +10,9 @@ namespace envdial::sidecar {
 // The exit codes of the plan.
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailure = 1;
-inline constexpr int kExitUsage = 64;     // EX_USAGE of sysexits.h
-inline constexpr int kExitBadDials = 78;  // EX_CONFIG
+inline constexpr int kExitNotAllFromConsul = 3;  // of --once
+inline constexpr int kExitUsage = 64;            // EX_USAGE of sysexits.h
+inline constexpr int kExitBadDials = 78;         // EX_CONFIG
 
 // Reads flags, then ENVDIAL_…, then Consul's own variables. What is asked of it with --help is printed on stdout; what
 // is wrong is printed on stderr, with the flag, what was found and what was expected. The error is the exit code.

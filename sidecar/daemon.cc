@@ -2,25 +2,24 @@
 #include "sidecar/daemon.h"
 
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 #include <utility>
 
 #include "inject/privileges.h"
+#include "sidecar/command_line.h"
+#include "sidecar/memory.h"
 #include "sidecar/metrics.h"
+#include "sidecar/run_directory.h"
 #include "sidecar/status.h"
 
 namespace envdial::sidecar {
 namespace {
 
-constexpr mode_t kRunDirMode = 0750;
-constexpr std::chrono::seconds kRedeliverEvery{1};    // the plan: what failed is tried again every second
 constexpr std::chrono::minutes kSaveContactEvery{1};  // the plan: without a new value, at most once a minute
-enum Channel : std::size_t { kEnvFile, kControl };    // indices into channels_
+constexpr std::chrono::seconds kTidyEvery{10};        // a thousandth of a percent of a core
 
 std::vector<base::DialInfo> InfoOf(const guard::Config& config) {
   std::vector<base::DialInfo> infos;
@@ -39,12 +38,15 @@ std::string OwnerLine(const std::string& instance) {
   return "pid " + std::to_string(::getpid()) + ", instance " + instance;
 }
 
-base::Result<void> GiveUpPrivileges(bool required, Log& log) {
-  if (auto dropped = inject::DropPrivileges(); !dropped) {
+base::Result<void> GiveUpPrivileges(const RunOptions& options, Log& log) {
+  const bool required = options.require_unprivileged;
+  std::vector<std::string> kept;
+  if (options.signal_to && !required) kept = options.signal_to->capabilities();
+  if (auto dropped = inject::DropPrivileges(kept); !dropped) {
     if (required) return dropped;
     log.Warn("privileges were not dropped: " + dropped.error().message);
   }
-  const auto left = inject::RemainingCapabilities();
+  const auto left = inject::RemainingCapabilities(kept);
   if (!left) return std::unexpected(left.error());
   if (left->empty()) return {};
   if (required) {
@@ -55,35 +57,24 @@ base::Result<void> GiveUpPrivileges(bool required, Log& log) {
 }
 
 // Waiting clients cost a descriptor each, and the soft limit is often 1,024. Where it can't be raised, it stays.
-void RaiseFileLimit() {
+// Returns what is in force.
+std::size_t RaiseFileLimit() {
   rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return 0;
   files.rlim_cur = files.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &files);
-}
-
-base::Result<void> MakeRunDir(const RunOptions& options) {
-  const char* path = options.run_dir.c_str();
-  if (::mkdir(path, kRunDirMode) != 0) {
-    if (errno == EEXIST) return {};
-    return std::unexpected(base::ErrnoError(errno, "make run directory " + options.run_dir));
-  }
-  // The umask must not decide who may read the values.
-  if (::chmod(path, kRunDirMode) != 0 ||
-      (options.group && ::chown(path, static_cast<uid_t>(-1), *options.group) != 0)) {
-    return std::unexpected(base::ErrnoError(errno, "give run directory " + options.run_dir + " its rights"));
-  }
-  return {};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  return files.rlim_cur;
 }
 
 }  // namespace
 
 base::Result<std::unique_ptr<Daemon>> Daemon::Create(RunOptions options, guard::Config config, Log& log) {
-  if (auto unprivileged = GiveUpPrivileges(options.require_unprivileged, log); !unprivileged) {
+  if (auto unprivileged = GiveUpPrivileges(options, log); !unprivileged) {
     return std::unexpected(unprivileged.error());
   }
   ::signal(SIGPIPE, SIG_IGN);
-  RaiseFileLimit();
+  ::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a delivery that failed, and not the end
   auto loop = base::EventLoop::Create();
   if (!loop) return std::unexpected(loop.error());
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(config), log, std::move(*loop)));
@@ -97,57 +88,50 @@ Daemon::Daemon(RunOptions options, guard::Config config, Log& log, base::EventLo
       log_(log),
       loop_(std::move(loop)),
       files_(base::MakeFileSystem()),
-      logged_values_(config_.dials.size()),
-      deadline_(loop_, [this](base::Now now) { Advance(now); }),
-      redeliver_(loop_, [this](base::Now now) { Deliver(now); }) {}
+      deadline_(loop_, [this](base::Now now) { Advance(now); }) {}
 
 Daemon::~Daemon() = default;
 
 base::Result<void> Daemon::Open(base::Now start) {
-  started_ = start.wall;
-  answered_ = start;
+  started_ = answered_ = start;
   WatchSignals();
-  if (auto made = MakeRunDir(options_); !made) return made;
-  auto lock = base::FileLock::Acquire(options_.run_dir + "/lock", OwnerLine(options_.instance));
-  if (!lock) return std::unexpected(std::move(lock.error()).Within("run directory"));
-  run_lock_ = std::move(*lock);
+  const std::string owner = OwnerLine(options_.instance);
+  auto run_directory = RunDirectory::Take({options_.run_dir, options_.group, owner});
+  if (!run_directory) return std::unexpected(run_directory.error());
   auto http = base::HttpClient::Create(loop_);
   if (!http) return std::unexpected(http.error());
   http_ = std::move(*http);
-  auto store = StoreKeeper::Open(loop_, *files_, log_, {options_.state_dir, OwnerLine(options_.instance)});
+  auto store = StoreKeeper::Open(loop_, *files_, log_, {options_.state_dir, owner});
   if (!store) return std::unexpected(std::move(store.error()).Within("state directory"));
   store_ = std::move(*store);
   ledger_.emplace(config_,
                   fallback::LedgerOptions{options_.consul.datacenter, options_.consul.namespace_name,
                                           options_.startup_wait, options_.consul.addresses.size()},
                   store_->loaded(), start);
-  LogEvents(ledger_->start_events());
-  if (store_->loaded()) {
-    for (const fallback::KeptValue& kept : store_->loaded()->values) {
-      const auto dial = std::ranges::find(config_.dials, kept.name, &guard::Dial::env);
-      if (dial != config_.dials.end())
-        logged_values_[static_cast<std::size_t>(dial - config_.dials.begin())] = kept.value;
-    }
-  }
-  channels_.resize(2);
-  channels_[kEnvFile].name = inject::kChannelEnvFile;
-  channels_[kControl].name = inject::kChannelControl;
-  injector_.emplace(*files_, options_.run_dir, base::FileRights{options_.env_file_mode, options_.group},
-                    InfoOf(config_));
+  journal_.emplace(log_, config_, store_->loaded());
+  journal_->Events(ledger_->start_events(), ledger_->snapshot());
+  control_ = inject::ControlServer::Create(loop_, InfoOf(config_), *this,
+                                           {.limits = inject::ControlLimits::For(RaiseFileLimit())});
+  control_->Publish(&ledger_->snapshot());
+  inject::InjectorOptions injector{.run_dir = options_.run_dir,
+                                   .rights = {options_.env_file_mode, options_.group},
+                                   .dials = InfoOf(config_),
+                                   .signal = {},
+                                   .known_version = store_->loaded() ? store_->loaded()->version : 0};
+  if (options_.signal_to) injector.signal.emplace(*options_.signal_to, options_.signal);
+  channels_.emplace(ChannelsContext{loop_, *files_, *control_, log_}, std::move(*run_directory),
+                    ChannelsOptions{.injector = std::move(injector),
+                                    .socket_rights = {options_.socket_mode, options_.group},
+                                    .serve = !options_.once});
   const GroupContext context{loop_, *http_, options_.consul, config_, *ledger_, log_};
   for (std::size_t group = 0; group < config_.groups.size(); ++group) {
     watches_.push_back(std::make_unique<GroupWatch>(context, group, static_cast<GroupListener&>(*this)));
   }
-  return Listen();
+  return options_.once ? base::Result<void>() : Listen();
 }
 
 base::Result<void> Daemon::Listen() {
-  control_ = inject::ControlServer::Create(loop_, InfoOf(config_), *this);
-  control_->Publish(&ledger_->snapshot());
-  const std::string socket = options_.run_dir + "/" + kSocketName;
-  if (auto listening = control_->ListenUnix(socket, {options_.socket_mode, options_.group}); !listening) {
-    return listening;
-  }
+  if (auto listening = channels_->Listen(); !listening) return listening;
   if (options_.listen.empty()) return {};
   const auto port = control_->ListenTcp(options_.listen);
   if (!port) return std::unexpected(std::move(base::Error(port.error())).Within("--listen"));
@@ -164,7 +148,7 @@ void Daemon::WatchSignals() {
       loop_, SIGHUP, [this](base::Now) { log_.Warn("SIGHUP is ignored: a changed dials file needs a restart"); }));
 }
 
-void Daemon::Run() {
+int Daemon::Run() {
   std::string addresses;
   for (const base::HttpEndpoint& address : options_.consul.addresses) addresses += " " + address.ToString();
   log_.Info("envdial " ENVDIAL_VERSION " serves " + Counted(config_.dials.size(), "dial") + " in " + options_.run_dir +
@@ -172,6 +156,7 @@ void Daemon::Run() {
   for (const auto& watch : watches_) watch->Start();
   Advance(base::ReadClock());
   loop_.Run();
+  return exit_code_;
 }
 
 void Daemon::EndOn(int signal) {
@@ -181,11 +166,22 @@ void Daemon::EndOn(int signal) {
   loop_.Stop();
 }
 
+// As at start-up: published, or startup_wait has passed and there is nothing to publish.
+void Daemon::EndOnce(base::Now now) {
+  const base::Snapshot& snapshot = ledger_->snapshot();
+  if (snapshot.version == 0 && now.mono - started_.mono < options_.startup_wait) return;
+  const bool all_from_consul = std::ranges::all_of(
+      snapshot.dials, [](const base::DialValue& dial) { return dial.origin == base::kOriginConsul; });
+  exit_code_ = channels_->failing() ? kExitFailure : all_from_consul ? kExitOk : kExitNotAllFromConsul;
+  if (snapshot.version == 0) log_.Error("some dial has no value, so nothing is published");
+  loop_.Stop();
+}
+
 void Daemon::OnReading(std::size_t group, const base::Reading& reading, base::Now now) {
   answered_ = now;
   const std::vector<fallback::Event> events = ledger_->Apply(group, reading, now);
   Advance(now);
-  LogEvents(events);  // they tell which value is kept, so only now
+  journal_->Events(events, ledger_->snapshot());  // they tell which value is kept, so only now
 }
 
 void Daemon::OnFailure(std::size_t group, base::Now now) {
@@ -196,50 +192,28 @@ void Daemon::OnFailure(std::size_t group, base::Now now) {
 
 void Daemon::Advance(base::Now now) {
   const fallback::Refreshed refreshed = ledger_->Refresh(now);
+  const base::Snapshot& snapshot = ledger_->snapshot();
   // Written before it is delivered, so that kill -9 never finds a store older than a channel; synced after.
   const bool save = ledger_->store_stale();
   if (save) store_->Save(ledger_->ToKept(), now);
   if (refreshed.published) {
-    Deliver(now);
+    channels_->Deliver(snapshot, answered_.mono, now);
   } else if (refreshed.shown) {
-    control_->Publish(&ledger_->snapshot());
+    control_->Publish(&snapshot);
   }
   if (save) {
     store_->Sync();
   } else {
     SaveContact(now);
   }
-  if (refreshed.published) LogChanges(refreshed.changed);
-  LogState();
+  if (!save && now.mono - tidied_ >= kTidyEvery) {
+    tidied_ = now.mono;
+    ReturnFreeMemory();
+  }
+  if (refreshed.published) journal_->Published(snapshot, refreshed.changed);
+  journal_->State(snapshot.state);
   ArmDeadline(now);
-}
-
-void Daemon::Deliver(base::Now now) {
-  const base::Snapshot& snapshot = ledger_->snapshot();
-  bool failed = false;
-  for (const inject::Delivery& delivery : injector_->Deliver(snapshot)) {
-    NoteDelivery(*std::ranges::find(channels_, delivery.channel, &ChannelRecord::name), delivery.result, now);
-    failed |= !delivery.result;
-  }
-  if (channels_[kControl].version != snapshot.version) {
-    control_->Publish(&snapshot);
-    NoteDelivery(channels_[kControl], {}, now);
-  }
-  if (failed) redeliver_.Start(kRedeliverEvery);
-}
-
-void Daemon::NoteDelivery(ChannelRecord& channel, const base::Result<void>& result, base::Now now) {
-  const std::string name = "channel " + std::string(channel.name) + ": ";
-  const std::uint64_t version = ledger_->snapshot().version;
-  if (!result) {
-    if (channel.error != result.error().message) {
-      log_.Error(name + result.error().message + "; the app keeps the values it had, trying every second");
-    }
-    channel.NoteFailed(result.error().message);
-  } else if (channel.version != version || channel.error) {
-    if (channel.error) log_.Info(name + "delivers again");
-    channel.NoteDelivered(version, now, base::ReadClock().mono - answered_.mono);
-  }
+  if (options_.once) EndOnce(now);
 }
 
 void Daemon::SaveContact(base::Now now) {
@@ -251,76 +225,6 @@ void Daemon::SaveContact(base::Now now) {
   store_->Sync();
 }
 
-void Daemon::LogEvents(const std::vector<fallback::Event>& events) {
-  for (const fallback::Event& event : events) LogEvent(event);
-}
-
-void Daemon::LogEvent(const fallback::Event& event) {
-  using Kind = fallback::Event::Kind;
-  const guard::Dial& dial = config_.dials[event.dial];
-  const auto& present = ledger_ ? ledger_->snapshot().dials[event.dial].value : std::nullopt;
-  const std::string revision = "revision " + std::to_string(event.revision);
-  const std::string reason = " (" + std::string(event.reason) + "): " + event.message;
-  const std::string keeping = present ? "keeping " + Shown(event.dial, *present) : "there is no value yet";
-  switch (event.kind) {
-    case Kind::kAccepted:
-      return;  // told as a change of the value in force
-    case Kind::kClamped:
-      return log_.Warn(dial.env + ": " + revision + " clamped: " + event.message);
-    case Kind::kRefused:
-      return log_.Warn(dial.env + ": " + revision + " refused" + reason + "; " + keeping);
-    case Kind::kDeletedKept:
-      return log_.Warn(dial.env + ": " + dial.key + " was deleted; " + keeping + " (on_delete: keep)");
-    case Kind::kDeletedDefault:
-      return log_.Warn(dial.env + ": " + dial.key + " was deleted; the default is served (on_delete: default)");
-    case Kind::kRestored:
-      return log_.Warn(dial.env + ": Consul went back to an older " + revision + " of " + dial.key +
-                       " and confirms it (restored or rebuilt); it is taken");
-    case Kind::kKeptRefused:
-      return log_.Warn(dial.env + ": the last-known-good value does not pass today's guard" + reason);
-  }
-  std::unreachable();
-}
-
-std::string Daemon::Shown(std::size_t dial, const std::string& value) const {
-  constexpr std::size_t kMaxLoggedValue = 80;  // one line per change is for reading
-  if (config_.dials[dial].secret) return "•••";
-  return value.size() <= kMaxLoggedValue ? value : std::to_string(value.size()) + " bytes";
-}
-
-void Daemon::LogChanges(const std::vector<std::size_t>& changed) {
-  const base::Snapshot& snapshot = ledger_->snapshot();
-  for (const std::size_t dial : changed) {
-    const base::DialValue& value = snapshot.dials[dial];
-    const auto& before = logged_values_[dial];
-    log_.Info(config_.dials[dial].env + ": " + (before ? Shown(dial, *before) + " -> " : "") +
-              Shown(dial, *value.value) + " (" + std::string(value.origin) +
-              (value.origin == base::kOriginConsul ? " revision " + std::to_string(value.revision) : "") +
-              "), version " + std::to_string(snapshot.version));
-    logged_values_[dial] = value.value;
-  }
-  if (logged_first_) return;
-  logged_first_ = true;
-  const auto from = [&](std::string_view origin) {
-    return std::ranges::count(snapshot.dials, origin, &base::DialValue::origin);
-  };
-  log_.Info("serving version " + std::to_string(snapshot.version) + ": " + std::to_string(from(base::kOriginConsul)) +
-            " from Consul, " + std::to_string(from(base::kOriginLastKnownGood)) + " from the last-known-good store, " +
-            std::to_string(from(base::kOriginDefault)) + " from defaults");
-}
-
-void Daemon::LogState() {
-  const base::State state = ledger_->snapshot().state;
-  if (state == logged_state_) return;
-  logged_state_ = state;
-  if (state == base::State::kStale) {
-    log_.Warn(
-        "state stale: Consul has not confirmed some values for longer than their stale_after; see envdial status");
-  } else {
-    log_.Info("state " + std::string(base::ToString(state)));
-  }
-}
-
 void Daemon::ArmDeadline(base::Now now) {
   if (const auto next = ledger_->NextDeadline()) {
     deadline_.Start(*next - now.mono);
@@ -330,7 +234,16 @@ void Daemon::ArmDeadline(base::Now now) {
 }
 
 View Daemon::MakeView() const {
-  View view{options_.instance, config_, *ledger_, {}, channels_, store_->status(), control_->clients(), started_};
+  View view{.instance = options_.instance,
+            .config = config_,
+            .ledger = *ledger_,
+            .groups = {},
+            .channels = channels_->records(),
+            .store = store_->status(),
+            .control_clients = control_->clients(),
+            .updates_coalesced = control_->updates_coalesced(),
+            .consumers = control_->consumers(),
+            .started = started_.wall};
   for (std::size_t i = 0; i < watches_.size(); ++i) {
     view.groups.push_back({&config_.groups[i], &watches_[i]->status(), ledger_->last_contact(i)});
   }
@@ -340,5 +253,13 @@ View Daemon::MakeView() const {
 std::string Daemon::StatusJson(base::Now) { return sidecar::StatusJson(MakeView()); }
 
 std::string Daemon::MetricsText(base::Now) { return sidecar::MetricsText(MakeView()); }
+
+std::chrono::milliseconds Daemon::Age(base::Now now) {
+  base::WallTime oldest = now.wall;
+  for (std::size_t i = 0; i < watches_.size(); ++i) {
+    oldest = std::min(oldest, ledger_->last_contact(i).value_or(started_.wall));
+  }
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now.wall - oldest);
+}
 
 }  // namespace envdial::sidecar

@@ -13,8 +13,9 @@
 #include "fallback/ledger.h"
 #include "guard/dial.h"
 #include "inject/control_server.h"
-#include "inject/injector.h"
+#include "sidecar/channels.h"
 #include "sidecar/group_watch.h"
+#include "sidecar/journal.h"
 #include "sidecar/log.h"
 #include "sidecar/options.h"
 #include "sidecar/store_keeper.h"
@@ -31,8 +32,8 @@ class Daemon : private inject::ControlContent, private GroupListener {
   static base::Result<std::unique_ptr<Daemon>> Create(RunOptions options, guard::Config config, Log& log);
   ~Daemon() override;
 
-  // Serves until SIGTERM or SIGINT.
-  void Run();
+  // Serves until SIGTERM or SIGINT, or with --once until the first publication. Returns the exit code.
+  int Run();
 
  private:
   Daemon(RunOptions options, guard::Config config, Log& log, base::EventLoop loop);
@@ -45,42 +46,34 @@ class Daemon : private inject::ControlContent, private GroupListener {
   void OnFailure(std::size_t group, base::Now now) override;
   std::string StatusJson(base::Now now) override;
   std::string MetricsText(base::Now now) override;
+  std::chrono::milliseconds Age(base::Now now) override;
 
   // Lets the ledger decide, and does what follows: save, deliver, sync, log, wait.
   void Advance(base::Now now);
-  void Deliver(base::Now now);
-  void NoteDelivery(ChannelRecord& channel, const base::Result<void>& result, base::Now now);
   void SaveContact(base::Now now);
-  void LogEvents(const std::vector<fallback::Event>& events);
-  void LogEvent(const fallback::Event& event);
-  void LogChanges(const std::vector<std::size_t>& changed);
-  void LogState();
   void ArmDeadline(base::Now now);
   void EndOn(int signal);
+  void EndOnce(base::Now now);
   View MakeView() const;
-  std::string Shown(std::size_t dial, const std::string& value) const;
 
   RunOptions options_;
   guard::Config config_;
   Log& log_;
-  base::WallTime started_{};
+  base::Now started_{};
   base::EventLoop loop_;
   std::unique_ptr<base::FileSystem> files_;
-  std::optional<base::FileLock> run_lock_;
   std::unique_ptr<base::HttpClient> http_;
   std::unique_ptr<StoreKeeper> store_;
   std::optional<fallback::Ledger> ledger_;
-  std::vector<ChannelRecord> channels_;
-  std::optional<inject::Injector> injector_;
+  std::optional<Journal> journal_;
   std::unique_ptr<inject::ControlServer> control_;
+  std::optional<Channels> channels_;
   std::vector<std::unique_ptr<GroupWatch>> watches_;
-  std::vector<std::optional<std::string>> logged_values_;  // per dial, as the log knows them
-  base::State logged_state_ = base::State::kNotReady;
-  bool logged_first_ = false;
-  base::Now answered_{};  // when the newest answer or failure came: deliveries are measured from here
+  base::Now answered_{};     // when the newest answer or failure came: deliveries are measured from here
+  base::MonoTime tidied_{};  // when free memory was last given back
   base::Timer deadline_;
-  base::Timer redeliver_;
   std::vector<std::unique_ptr<base::SignalWatcher>> signals_;
+  int exit_code_ = 0;
 };
 
 }  // namespace envdial::sidecar

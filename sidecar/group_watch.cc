@@ -36,6 +36,7 @@ void GroupWatch::OnReading(const base::Reading& reading, base::Now now) {
     log_.Info(group_.name + ": values are back in Consul, the hold is over");
   }
   mass_deletion_told_ = reading.mass_deletion_held;
+  TellOddity();
   listener_.OnReading(index_, reading, now);
 }
 
@@ -47,6 +48,15 @@ void GroupWatch::OnFailure(const consul::Failure& failure, base::Now now) {
     trouble_ = failure.reason;
   }
   listener_.OnFailure(index_, now);
+}
+
+// One line for a row of odd answers, whatever of it was odd.
+void GroupWatch::TellOddity() {
+  const auto& oddity = watch_.status().last_oddity;
+  if (!oddity || oddity_told_ == oddity->since) return;
+  oddity_told_ = oddity->since;
+  log_.Warn(group_.name + ": Consul's answers are odd: " + oddity->message +
+            "; what cannot be believed of them is not used");
 }
 
 std::vector<consul::KnownKey> GroupWatch::Known() {

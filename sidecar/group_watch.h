@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "base/event_loop.h"
@@ -44,6 +45,7 @@ class GroupWatch : private consul::WatchListener {
   void OnReading(const base::Reading& reading, base::Now now) override;
   void OnFailure(const consul::Failure& failure, base::Now now) override;
   std::vector<consul::KnownKey> Known() override;
+  void TellOddity();
 
   const guard::Group& group_;
   std::size_t index_;
@@ -53,6 +55,7 @@ class GroupWatch : private consul::WatchListener {
   std::optional<consul::Reason> trouble_;  // the one that the log knows of
   base::MonoTime trouble_since_;
   bool mass_deletion_told_ = false;
+  std::optional<base::WallTime> oddity_told_;  // the beginning of the row that the log knows of
   consul::Watch watch_;
 };
 

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/log.h"
 
+#include <poll.h>
+#include <spdlog/details/null_mutex.h>
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/base_sink.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <climits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -72,7 +77,45 @@ std::string ToJson(LogLevel level, base::WallTime time, const std::string& line)
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+// What can be written at once if poll() says that something can: a pipe takes so much whole (pipe(7)).
+constexpr std::size_t kPiece = PIPE_BUF;
+
+bool CanWrite() {
+  pollfd log{STDERR_FILENO, POLLOUT, 0};
+  return ::poll(&log, 1, 0) == 1 && (log.revents & POLLOUT) != 0;
+}
+
+// How much of it was written without waiting. The descriptor stays as it is: it is shared with other processes, which
+// would not expect it to become non-blocking.
+std::size_t WriteAtOnce(std::string_view text) {
+  std::size_t done = 0;
+  while (done < text.size() && CanWrite()) {
+    const ssize_t written = ::write(STDERR_FILENO, text.data() + done, std::min(text.size() - done, kPiece));
+    if (written < 0) break;
+    done += static_cast<std::size_t>(written);
+  }
+  return done;
+}
+
 }  // namespace
+
+// Standard error, as far as somebody takes it: a full pipe or a stopped terminal must hold up no delivery.
+class Log::Sink : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+ public:
+  std::uint64_t lost = 0;  // lines
+  bool torn = false;       // the newest line that was begun has no end
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    const std::size_t written = WriteAtOnce({line.data(), line.size()});
+    if (written == line.size()) return;
+    ++lost;
+    torn = torn || written > 0;
+  }
+  void flush_() override {}
+};
 
 base::Result<LogFormat> ParseLogFormat(const std::string& text) {
   if (text == "text") return LogFormat::kText;
@@ -88,10 +131,10 @@ base::Result<LogLevel> ParseLogLevel(const std::string& text) {
 }
 
 Log::Log(LogFormat format, LogLevel level) : format_(format), level_(level) {
-  auto sink = std::make_shared<spdlog::sinks::stderr_sink_st>();
+  auto sink = std::make_shared<Sink>();
+  sink_ = sink.get();
   logger_ = std::make_unique<spdlog::logger>("envdial", std::move(sink));
   logger_->set_level(ToSpdlog(level));
-  logger_->flush_on(spdlog::level::debug);
   logger_->set_formatter(std::make_unique<spdlog::pattern_formatter>("%v"));
 }
 
@@ -114,7 +157,19 @@ void Log::Write(LogLevel level, const std::string& line) {
     Forget(now);
     written_.emplace(line, Written{now});
   }
-  logger_->log(ToSpdlog(level), format_ == LogFormat::kJson ? ToJson(level, wall, text) : ToText(level, wall, text));
+  if (sink_->lost > 0 && CanWrite()) TellWhatWasLost(wall);
+  Put(level, wall, text);
+}
+
+void Log::TellWhatWasLost(base::WallTime time) {
+  if (std::exchange(sink_->torn, false)) logger_->log(spdlog::level::warn, "");
+  const std::uint64_t lost = std::exchange(sink_->lost, 0);
+  Put(LogLevel::kWarn, time, "the log was not read in time, and is short of some lines here: " + std::to_string(lost));
+  if (sink_->lost > 0) sink_->lost = lost;  // to be told later
+}
+
+void Log::Put(LogLevel level, base::WallTime time, const std::string& line) {
+  logger_->log(ToSpdlog(level), format_ == LogFormat::kJson ? ToJson(level, time, line) : ToText(level, time, line));
 }
 
 void Log::Forget(base::MonoTime now) {

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <exception>
 #include <utility>
@@ -7,6 +10,7 @@
 #include "sidecar/command_line.h"
 #include "sidecar/daemon.h"
 #include "sidecar/load_dials.h"
+#include "sidecar/memory.h"
 
 namespace envdial::sidecar {
 namespace {
@@ -20,11 +24,22 @@ int Run(RunOptions options) {
     log.Error("cannot work: " + daemon.error().message);
     return kExitFailure;
   }
-  (*daemon)->Run();
-  return kExitOk;
+  return (*daemon)->Run();
+}
+
+// A descriptor that was closed by whoever started us would be the first that we open, and get the log, say.
+void OpenStandardStreams() {
+  while (true) {
+    const int fd = ::open("/dev/null", O_RDWR);
+    if (fd >= 0 && fd <= STDERR_FILENO) continue;
+    if (fd >= 0) ::close(fd);
+    return;
+  }
 }
 
 int Main(int argc, char** argv) {
+  OpenStandardStreams();
+  LimitFreeMemory();
   auto line = ParseCommandLine(argc, argv);
   if (!line) return line.error();
   switch (line->command) {
@@ -34,6 +49,8 @@ int Main(int argc, char** argv) {
       return Get(*line);
     case CommandLine::Command::kStatus:
       return Status(*line);
+    case CommandLine::Command::kWatch:
+      return Watch(*line);
     case CommandLine::Command::kProbe:
       return Probe(*line);
     case CommandLine::Command::kCheck:

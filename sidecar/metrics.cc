@@ -77,6 +77,11 @@ void AddSource(Page& page, const View& view) {
                   {{"group", group->name}, {"reason", std::string(ToString(static_cast<consul::IndexReset>(i)))}});
     }
   }
+  page.Counter("envdial_consul_answers_refuted_total",
+               "Answers that were not used, because a consistent read of a key said otherwise");
+  for (const auto& [group, watch, contact] : view.groups) {
+    page.Sample(watch->answers_refuted, {{"group", group->name}});
+  }
   page.Counter("envdial_mass_deletions_held_total",
                "Times that all values of a group were gone at once, and were held");
   for (const auto& [group, watch, contact] : view.groups) {
@@ -159,8 +164,13 @@ void AddChannels(Page& page, const View& view) {
   const bool slot = view.store.recovered_from == fallback::Recovery::From::kSlot;
   page.Sample(slot, {{"from", "slot"}});
   page.Sample(!slot, {{"from", "none"}});
-  page.Gauge("envdial_control_clients", "Requests of the control channel that wait for a change");
+  page.Gauge("envdial_control_clients", "Long polls and streams of the control channel that wait for a change");
   page.Sample(static_cast<std::uint64_t>(view.control_clients));
+  page.Counter("envdial_control_updates_coalesced_total",
+               "Snapshots that a stream was not given, because its reader was slow and there was a newer one");
+  page.Sample(view.updates_coalesced);
+  page.Gauge("envdial_consumer_applied_version", "The version that a consumer said it runs with");
+  for (const inject::Consumer& consumer : view.consumers) page.Sample(consumer.version, {{"consumer", consumer.name}});
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "consul/options.h"
 #include "guard/dials_file.h"
+#include "inject/signal_channel.h"
 #include "sidecar/log.h"
 
 namespace envdial::sidecar {
@@ -31,17 +32,20 @@ struct RunOptions {
   mode_t env_file_mode = 0640;
   std::optional<gid_t> group;
   std::string instance;
+  int signal = 0;                                 // to be sent to `signal_to`
+  std::optional<inject::SignalTarget> signal_to;  // none: no signal channel
   bool require_unprivileged = false;
+  bool once = false;  // publish as at start-up, then end
   LogFormat log_format = LogFormat::kText;
   LogLevel log_level = LogLevel::kInfo;
 };
 
 // One command of the command line with what it needs.
 struct CommandLine {
-  enum class Command { kRun, kGet, kStatus, kProbe, kCheck, kVersion };
+  enum class Command { kRun, kGet, kStatus, kWatch, kProbe, kCheck, kVersion };
   Command command = Command::kVersion;
   RunOptions run;                  // kRun
-  std::string run_dir;             // kGet, kStatus, kProbe: where the sidecar is found
+  std::string run_dir;             // kGet, kStatus, kWatch, kProbe: where the sidecar is found
   std::string name;                // kGet: the env name
   bool json = false;               // kStatus
   std::string probe;               // kProbe: startup, ready or live

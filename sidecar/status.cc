@@ -18,6 +18,14 @@ Json LastError(const std::optional<consul::WatchStatus::LastError>& error) {
           {"since", base::FormatRfc3339(error->since)}};
 }
 
+Json LastOddity(const std::optional<consul::WatchStatus::Oddity>& oddity) {
+  if (!oddity) return nullptr;
+  return {{"message", oddity->message},
+          {"time", base::FormatRfc3339(oddity->time)},
+          {"since", base::FormatRfc3339(oddity->since)},
+          {"count", oddity->count}};
+}
+
 Json Polls(const consul::WatchStatus& watch) {
   Json polls = {{"changed", watch.polls_changed}, {"unchanged", watch.polls_unchanged}};
   for (std::size_t i = 0; i < consul::kReasonCount; ++i) {
@@ -33,9 +41,11 @@ Json Group(const GroupView& view) {
           {"connected", watch.connected},
           {"last_contact", Time(view.last_contact)},
           {"last_error", LastError(watch.last_error)},
+          {"last_oddity", LastOddity(watch.last_oddity)},
           {"failures_in_a_row", watch.failures_in_a_row},
           {"polls", Polls(watch)},
           {"mass_deletion_held", watch.mass_deletion_standing},
+          {"mass_deletion_since", Time(watch.mass_deletion_since)},
           {"undeclared", {{"total", watch.undeclared_total}, {"keys", watch.undeclared}}}};
 }
 
@@ -55,6 +65,10 @@ Json Store(const StoreStatus& store) {
           {"error", store.error ? Json(*store.error) : Json(nullptr)}};
 }
 
+Json Consumer(const inject::Consumer& consumer) {
+  return {{"consumer", consumer.name}, {"version", consumer.version}, {"time", base::FormatRfc3339(consumer.time)}};
+}
+
 }  // namespace
 
 std::string StatusJson(const View& view) {
@@ -63,6 +77,8 @@ std::string StatusJson(const View& view) {
   for (const GroupView& group : view.groups) groups.push_back(Group(group));
   Json channels = Json::array();
   for (const ChannelRecord& channel : view.channels) channels.push_back(Channel(channel));
+  Json consumers = Json::array();
+  for (const inject::Consumer& consumer : view.consumers) consumers.push_back(Consumer(consumer));
   Json stale = Json::array();
   Json absent = Json::array();
   Json secret = Json::array();
@@ -82,7 +98,8 @@ std::string StatusJson(const View& view) {
                        {"secret_dials", std::move(secret)},
                        {"channels", std::move(channels)},
                        {"store", Store(view.store)},
-                       {"consumers", Json::array()}};
+                       {"clients", view.control_clients},
+                       {"consumers", std::move(consumers)}};
   return status.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

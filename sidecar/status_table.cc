@@ -5,6 +5,7 @@
 
 #include "base/duration.h"
 #include "sidecar/status.h"
+#include "sidecar/status_hints.h"
 
 namespace envdial::sidecar {
 namespace {
@@ -72,31 +73,77 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-std::string Meaning(const std::string& state) {
-  if (state == "ready") return "every dial has a value that was confirmed lately enough";
+std::string Meaning(const Json& status) {
+  const auto failing = [](const Json& group) {
+    return !group.at("connected").get<bool>() && !group.at("last_error").is_null();
+  };
+  const Json& state = status.at("state");
   if (state == "stale") return "values are served, but some were not confirmed for longer than their stale_after";
-  return "some dial has no value yet: nothing is published";
+  if (state == "not_ready") return "nothing is published: some dial has no value, or Consul is still waited for";
+  if (std::ranges::any_of(status.at("groups"), failing)) return "values are served; but CONSUL FAILS, see below";
+  return "every dial has a value that was confirmed lately enough";
 }
 
-void PrintGroup(const Json& group, base::WallTime now, std::string& out) {
-  const std::string where = group.at("source").at("address").get<std::string>();
-  out += "consul  " + group.at("group").get<std::string>() + " at " + where + ": ";
+constexpr std::chrono::hours kRecent{1};  // a failure that is over longer than that explains nothing any more
+constexpr const char* kIndent = "        ";
+
+std::string Hint(const std::string& word, const std::string& subject) {
+  return kIndent + ("look at: " + HintFor(word, subject)) + "\n";
+}
+
+// "12s (refused), since 2027-01-15T07:59:48.000Z"
+std::string Since(const Json& time) { return time.is_null() ? "" : ", since " + time.get<std::string>(); }
+
+// `served`: what is in force meanwhile.
+void PrintFailure(const Json& group, const std::string& served, base::WallTime now, std::string& out) {
   const Json& error = group.at("last_error");
-  if (group.at("connected").get<bool>()) {
-    out += "connected, last contact " + Ago(group.at("last_contact"), now) + "\n";
-  } else if (error.is_null()) {
-    out += "not answered yet\n";
-  } else {
-    out += "FAILING for " + Age(error.at("since"), now) + " (" + error.at("reason").get<std::string>() +
-           "), last contact " + Ago(group.at("last_contact"), now) + "\n" + "        " +
-           error.at("message").get<std::string>() + "\n        trying for ever; served meanwhile: the values below\n";
+  const std::string reason = error.at("reason").get<std::string>();
+  out += "FAILING for " + Age(error.at("since"), now) + " (" + reason + ")" + Since(error.at("since")) +
+         ", last contact " + Ago(group.at("last_contact"), now) + "\n" + kIndent +
+         error.at("message").get<std::string>() + "\n" + kIndent + "trying for ever; served meanwhile: " + served +
+         "\n" + Hint(reason, group.at("group").get<std::string>());
+}
+
+// What is strange about a group although it is answered, while it lasts.
+void PrintOddities(const Json& group, base::WallTime now, std::string& out) {
+  const std::string name = group.at("group").get<std::string>();
+  const Json& oddity = group.at("last_oddity");
+  const auto seen = oddity.is_null() ? std::nullopt : ParseTime(oddity.at("time"));
+  if (seen && now - *seen <= consul::WatchStatus::kOddityMemory) {
+    out += kIndent + ("ODD ANSWERS for " + Age(oddity.at("since"), now)) + Since(oddity.at("since")) + " (" +
+           std::to_string(oddity.at("count").get<std::uint64_t>()) + "): " + oddity.at("message").get<std::string>() +
+           "\n" + kIndent + "what cannot be believed is not used; served: the values below\n" + Hint("odd", name);
   }
   if (group.at("mass_deletion_held").get<bool>()) {
-    out += "        ALL VALUES OF THIS GROUP ARE GONE AT ONCE: held until one of them returns\n";
+    const Json& since = group.at("mass_deletion_since");
+    out += kIndent + ("ALL VALUES OF THIS GROUP ARE GONE AT ONCE" + Since(since)) +
+           ": the values below are held until one returns\n" + Hint("mass_deletion", name);
   }
+}
+
+// A failure that is over explains what happened a while ago, or one that comes and goes.
+void PrintLastFailure(const Json& error, base::WallTime now, std::string& out) {
+  const auto time = error.is_null() ? std::nullopt : ParseTime(error.at("time"));
+  if (!time || now - *time > kRecent) return;
+  out += kIndent + ("last failure " + Ago(error.at("time"), now)) + " (" + error.at("reason").get<std::string>() +
+         "): " + error.at("message").get<std::string>() + "\n";
+}
+
+void PrintGroup(const Json& group, const std::string& served, base::WallTime now, std::string& out) {
+  const std::string where = group.at("source").at("address").get<std::string>();
+  out += "consul  " + group.at("group").get<std::string>() + " at " + where + ": ";
+  if (group.at("connected").get<bool>()) {
+    out += "connected, last contact " + Ago(group.at("last_contact"), now) + "\n";
+    PrintLastFailure(group.at("last_error"), now, out);
+  } else if (group.at("last_error").is_null()) {
+    out += "not answered yet\n";
+  } else {
+    PrintFailure(group, served, now, out);
+  }
+  PrintOddities(group, now, out);
   const Json& undeclared = group.at("undeclared");
   if (undeclared.at("total").get<std::size_t>() > 0) {
-    out += "        not declared, so not watched:";
+    out += kIndent + std::string("not declared, so not watched:");
     for (const Json& key : undeclared.at("keys")) out += " " + OnOneLine(key.get<std::string>());
     if (undeclared.at("total").get<std::size_t>() > undeclared.at("keys").size()) out += " …";
     out += "\n";
@@ -132,29 +179,66 @@ void PrintDials(const Json& status, const Json& snapshot, base::WallTime now, st
   table.Print(out);
 }
 
-void PrintTroubles(const Json& status, std::string& out) {
-  for (const Json& channel : status.at("channels")) {
-    if (channel.at("error").is_null()) continue;
-    out += "channel " + channel.at("channel").get<std::string>() +
-           ": FAILING: " + channel.at("error").get<std::string>() + "\n        tried again every second\n";
-  }
-  const Json& store = status.at("store");
-  if (!store.at("error").is_null()) {
-    out += "store   " + store.at("directory").get<std::string>() +
-           ": FAILING: " + store.at("error").get<std::string>() +
-           "\n        values are served all the same; a restart may not find the newest ones\n";
+// What to do about the dials whose row alone does not tell it.
+void PrintDialHints(const Json& snapshot, std::string& out) {
+  for (const Json& dial : snapshot.at("dials")) {
+    const std::string name = dial.at("name").get<std::string>();
+    if (dial.at("origin") == base::kOriginLastKnownGood) out += name + ": " + HintFor("last-known-good", name) + "\n";
+    const Json& rejected = dial.at("rejected");
+    if (rejected.is_null()) continue;
+    out += name + ": look at: " + HintFor(rejected.at("reason").get<std::string>(), name) + "\n";
   }
 }
 
-std::string Format(const Json& status, const Json& snapshot, base::WallTime now) {
+void PrintTroubles(const Json& status, std::string& out) {
+  for (const Json& channel : status.at("channels")) {
+    if (channel.at("error").is_null()) continue;
+    const std::string name = channel.at("channel").get<std::string>();
+    out += "channel " + name + ": FAILING: " + channel.at("error").get<std::string>() + "\n" + kIndent +
+           "last delivered: version " + std::to_string(channel.at("version").get<std::uint64_t>()) +
+           "; tried again every second\n" + Hint("channel", name);
+  }
+  const Json& store = status.at("store");
+  if (!store.at("error").is_null()) {
+    const std::string directory = store.at("directory").get<std::string>();
+    out += "store   " + directory + ": FAILING: " + store.at("error").get<std::string>() + "\n" + kIndent +
+           "values are served all the same; a restart may not find the newest ones\n" + Hint("store", directory);
+  }
+}
+
+void PrintConsumers(const Json& status, base::WallTime now, std::string& out) {
+  const auto newest = status.at("version").get<std::uint64_t>();
+  for (const Json& consumer : status.at("consumers")) {
+    const auto version = consumer.at("version").get<std::uint64_t>();
+    out += "app     " + consumer.at("consumer").get<std::string>() + " runs with version " + std::to_string(version) +
+           (version == newest ? "" : ", NOT " + std::to_string(newest)) + " (told " + Ago(consumer.at("time"), now) +
+           ")\n";
+  }
+}
+
+void PrintState(const Json& status, base::WallTime now, std::string& out) {
   const std::string state = status.at("state").get<std::string>();
-  std::string out = "state   " + state + " (" + Meaning(state) + ")\n";
+  out += "state   " + state + " (" + Meaning(status) + ")\n";
+  if (state != "ready") out += Hint(state, "");
   out += "version " + std::to_string(status.at("version").get<std::uint64_t>()) + ", instance " +
          status.at("instance").get<std::string>() + ", up for " + Age(status.at("started"), now) + "\n";
-  for (const Json& group : status.at("groups")) PrintGroup(group, now, out);
+  const Json& stale = status.at("stale_dials");
+  if (stale.empty()) return;
+  out += "stale  ";
+  for (const Json& name : stale) out += " " + name.get<std::string>();
+  out += "\n";
+}
+
+std::string Format(const Json& status, const Json& snapshot, base::WallTime now) {
+  std::string out;
+  PrintState(status, now, out);
+  const std::string served = status.at("version") == 0 ? "nothing yet" : "the values below";
+  for (const Json& group : status.at("groups")) PrintGroup(group, served, now, out);
   PrintTroubles(status, out);
+  PrintConsumers(status, now, out);
   out += "\n";
   PrintDials(status, snapshot, now, out);
+  PrintDialHints(snapshot, out);
   return out;
 }
 

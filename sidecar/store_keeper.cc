@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -12,10 +13,24 @@ namespace {
 constexpr std::chrono::seconds kRetryEvery{1};  // the plan: what failed is tried again every second
 constexpr mode_t kStateDirMode = 0700;
 
+// A value that was found late, when the directory could be used at last, and of which this process knows nothing newer,
+// must outlive this process' saves. So must the version: a process after us counts on from the highest.
+void KeepFound(const fallback::Kept& found, fallback::Kept& kept) {
+  kept.version = std::max(kept.version, found.version);
+  for (fallback::KeptKey& key : kept.keys) {
+    if (key.value || key.deletion_confirmed) continue;
+    const auto same = std::ranges::find_if(found.keys, [&key](const fallback::KeptKey& other) {
+      return other.key == key.key && other.datacenter == key.datacenter && other.namespace_name == key.namespace_name;
+    });
+    if (same != found.keys.end()) key = *same;
+  }
+}
+
 }  // namespace
 
 StoreKeeper::StoreKeeper(base::EventLoop& loop, base::FileSystem& files, Log& log, StorePlace place)
-    : log_(log),
+    : files_(files),
+      log_(log),
       owner_(std::move(place.owner)),
       status_{.directory = std::move(place.directory)},
       disk_(base::MakeDiskSync(loop)),
@@ -28,7 +43,7 @@ base::Result<std::unique_ptr<StoreKeeper>> StoreKeeper::Open(base::EventLoop& lo
   if (::mkdir(place.directory.c_str(), kStateDirMode) != 0 && errno != EEXIST) {
     log.Warn(base::ErrnoError(errno, "make state directory " + place.directory).message);
   }
-  auto lock = base::FileLock::Acquire(place.directory + "/lock", place.owner);
+  auto lock = base::FileLock::Acquire(place.directory + "/lock", place.owner, base::FileLock::kPatience);
   if (!lock && lock.error().kind == base::ErrorKind::kUnavailable) return std::unexpected(lock.error());
   std::unique_ptr<StoreKeeper> keeper(new StoreKeeper(loop, files, log, std::move(place)));
   const fallback::Recovery& recovery = keeper->store_.recovery();
@@ -48,12 +63,17 @@ base::Result<void> StoreKeeper::Lock() {
   auto lock = base::FileLock::Acquire(status_.directory + "/lock", owner_);
   if (!lock) return std::unexpected(lock.error());
   lock_ = std::move(*lock);
+  // What is there may be newer than what could be read at the start, and what is saved now must count as newer still.
+  store_ = fallback::Store::Open(files_, *disk_, status_.directory);
+  for (const std::string& note : store_.recovery().notes) log_.Warn("last-known-good store: " + note);
+  found_late_ = store_.loaded();
   return {};
 }
 
 void StoreKeeper::Save(fallback::Kept kept, base::Now now) {
-  newest_ = std::move(kept);
   auto saved = Lock();
+  if (found_late_) KeepFound(*found_late_, kept);
+  newest_ = std::move(kept);
   if (saved) saved = store_.Save(*newest_);
   if (!saved) {
     unsaved_ = newest_;

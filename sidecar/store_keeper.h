@@ -58,14 +58,16 @@ class StoreKeeper {
   void NoteFailure(const base::Error& error);
   void Retry(base::Now now);
 
+  base::FileSystem& files_;
   Log& log_;
   std::string owner_;
   StoreStatus status_;
   std::optional<base::FileLock> lock_;
   std::unique_ptr<base::DiskSync> disk_;
   fallback::Store store_;
-  std::optional<fallback::Kept> unsaved_;  // what the retry has to write
-  std::optional<fallback::Kept> newest_;   // what was given to us last
+  std::optional<fallback::Kept> found_late_;  // in a directory that could not be used at the start
+  std::optional<fallback::Kept> unsaved_;     // what the retry has to write
+  std::optional<fallback::Kept> newest_;      // what was given to us last
   std::optional<base::MonoTime> saved_at_;
   base::Timer retry_;
 };

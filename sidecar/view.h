@@ -14,6 +14,7 @@
 #include "consul/watch.h"
 #include "fallback/ledger.h"
 #include "guard/dial.h"
+#include "inject/control_server.h"
 #include "sidecar/store_keeper.h"
 
 namespace envdial::sidecar {
@@ -53,6 +54,8 @@ struct View {
   const std::vector<ChannelRecord>& channels;
   const StoreStatus& store;
   std::size_t control_clients = 0;
+  std::uint64_t updates_coalesced = 0;
+  const std::vector<inject::Consumer>& consumers;
   base::WallTime started;
 };
 

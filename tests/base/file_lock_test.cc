@@ -4,7 +4,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
 #include <fstream>
+#include <future>
+#include <memory>
+#include <system_error>
+#include <thread>
 
 #include "base/file_system.h"
 #include "tests/base/temp_directory.h"
@@ -75,6 +82,40 @@ TEST(FileLock, TellsWhyItCannotBeMade) {
   EXPECT_TRUE(missing.error().message.contains(directory / "no")) << missing.error().message;
   ASSERT_EQ(::symlink("elsewhere", (directory / "link").c_str()), 0);
   EXPECT_FALSE(FileLock::Acquire(directory / "link", "x").has_value());
+}
+
+// How often this process has `path` open.
+std::ptrdiff_t OpenTimes(const std::string& path) {
+  const std::filesystem::directory_iterator open("/proc/self/fd");
+  return std::ranges::count_if(open, [&path](const auto& fd) {
+    std::error_code gone;
+    return std::filesystem::read_symlink(fd, gone) == path;
+  });
+}
+
+TEST(FileLock, WaitsForAHolderThatIsJustEnding) {
+  const TempDirectory directory;
+  const std::string path = directory / "lock";
+  auto held = std::make_unique<FileLock>(*FileLock::Acquire(path, "the first"));
+  auto second = std::async(std::launch::async,
+                           [&path] { return FileLock::Acquire(path, "the second", std::chrono::minutes(1)); });
+  while (OpenTimes(path) < 2) std::this_thread::yield();
+  held.reset();
+  EXPECT_TRUE(second.get().has_value());
+}
+
+TEST(FileLock, KnowsWhetherItsFileStillStandsThere) {
+  const TempDirectory directory;
+  const std::string path = directory / "lock";
+  const auto lock = FileLock::Acquire(path, "the first");
+  ASSERT_TRUE(lock.has_value());
+  EXPECT_TRUE(lock->StandsAt(path));
+  ASSERT_EQ(::unlink(path.c_str()), 0);
+  EXPECT_FALSE(lock->StandsAt(path));
+  const auto second = FileLock::Acquire(path, "the second");
+  ASSERT_TRUE(second.has_value());
+  EXPECT_FALSE(lock->StandsAt(path));
+  EXPECT_TRUE(second->StandsAt(path));
 }
 
 }  // namespace

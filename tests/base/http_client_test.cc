@@ -114,6 +114,19 @@ TEST_F(HttpClientTest, ReadsAnswersInWhateverPieces) {
   }
 }
 
+TEST_F(HttpClientTest, WhatFollowsAnAnswerIsNeverTakenForTheNextOne) {
+  int asked = 0;
+  Serve([&](Connection& connection, const std::string&) {
+    const std::string body = "true " + std::to_string(++asked);
+    connection.Send(OkAnswer(body) + OkAnswer("invented"));
+  });
+  for (const char* body : {"true 1", "true 2", "true 3"}) {
+    const auto answer = Get(Request());
+    ASSERT_TRUE(answer.has_value()) << answer.error().message;
+    EXPECT_EQ(answer->body, body);
+  }
+}
+
 TEST_F(HttpClientTest, ReadsLargeBodiesUpToTheBound) {
   const std::string body(500'000, 'x');
   Serve([&](Connection& connection, const std::string&) { connection.Send(OkAnswer(body)); });

@@ -79,6 +79,30 @@ TEST_F(HttpFaultTest, EachWayToFailHasItsFault) {
   }
 }
 
+TEST_F(HttpFaultTest, WhatThereWasTooMuchOfIsTold) {
+  std::string many_headers;
+  while (many_headers.size() < 70'000) many_headers += "X-Padding: " + std::string(1000, 'p') + "\r\n";
+  const struct {
+    std::string answer;
+    std::string told;
+  } cases[] = {
+      {"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n", "an answer of more than 1000 bytes"},
+      {"HTTP/1.1 200 OK\r\n\r\n" + std::string(1001, 'x'), "an answer of more than 1000 bytes"},
+      {"HTTP/1.1 200 OK\r\n" + many_headers, "more than 64 KiB of headers"},
+      {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n" + many_headers, "more than 64 KiB of headers"},
+      {"HTTP/1.1 200 OK\r\nX-Padding: " + std::string(200'000, 'p'), "more than 64 KiB of headers"},
+  };
+  for (const auto& each : cases) {
+    Serve([&each](Connection& connection, const std::string&) { connection.Send(each.answer); });
+    HttpRequest request = Request();
+    request.max_body = 1000;
+    request.timeout = 10s;
+    const auto answer = Get(request);
+    ASSERT_FALSE(answer.has_value()) << each.told;
+    EXPECT_EQ(answer.error().message, Address() + ": " + each.told);
+  }
+}
+
 TEST_F(HttpFaultTest, ARefusedConnectionIsToldInTheKernelsWords) {
   Serve([](Connection&, const std::string&) {});
   server_->Stop();

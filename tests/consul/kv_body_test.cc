@@ -105,6 +105,19 @@ TEST(DecodeKvBody, NamesUndeclaredKeysAndNoFolders) {
   EXPECT_EQ(body->undeclared_total, 25U);
 }
 
+TEST(DecodeKvBody, LongNamesAreCutBetweenCharacters) {
+  for (std::string name : {"a/", "a/b"}) {  // so that the limit falls between two characters, and into one
+    while (name.size() < 1000) name += "é";
+    const auto body = DecodeKvBody(List(Entry(name)), kPrefix);
+    ASSERT_TRUE(body) << body.error().message;
+    const std::string& shown = body->undeclared.front();
+    EXPECT_EQ(shown, name.substr(0, shown.size()));
+    EXPECT_TRUE(shown.ends_with("é")) << shown;
+    EXPECT_GT(shown.size(), 500U);
+    EXPECT_LE(shown.size(), 512U);
+  }
+}
+
 TEST(DecodeKvBody, TheOrderOfMembersAndUnknownOnesDoNotMatter) {
   const std::string text =
       R"([{"New":{"Key":"b","deep":[[{"Value":1}]]},"ModifyIndex":7,"Value":"NTAw","Also":[1,null,2.5],"Key":"a/x"}])";
@@ -146,6 +159,8 @@ TEST(DecodeKvBody, RefusesWhatConsulWouldNotSay) {
       {List(Entry("a/x")) + "x", kSingle, "not JSON"},
       {List(Entry("a/x")) + List(Entry("a/x")), kSingle, "not JSON"},
       {List(Entry("a/x") + ","), kSingle, "not JSON"},
+      {List(Entry("a/x")) + std::string(1, '\0'), kSingle, "not JSON"},  // where the parser sees the end of the text
+      {List(Entry("a/x")) + std::string(1, '\0') + "x", kSingle, "not JSON"},
       {List(Entry("a/\xff")), kPrefix, "not JSON"},
       {List(R"({"Value":"NTAw","ModifyIndex":7})"), kSingle, "no Key"},
       {List("{}"), kPrefix, "no Key"},

@@ -55,6 +55,7 @@ TEST(ParseAddress, RefusesTheRestAndSaysWhatItExpected) {
       {"[::1", "']'"},
       {"[consul]:80", "IPv6"},
       {"[::1%]:80", "IPv6"},
+      {"[::1" + std::string(1, '\0') + "]:80", "IPv6"},
       {"[::1]8500", "port"},
       {"http://consul:8500/proxy", "a path after the port"},
       {"unix://", "absolute path"},

@@ -273,6 +273,24 @@ TEST(Scrutiny, ARestoredRevisionIsCountedOnce) {
   EXPECT_EQ(scrutinised.restored, 0U);
 }
 
+TEST(Scrutiny, WhatAConsistentReadRefutes) {
+  const struct {
+    const char* name;
+    std::string answer;
+    std::optional<KvEntry> confirmed;
+    bool expected;
+  } kRows[] = {
+      {"the same", "9: v@7", KvEntry{"v", 7}, false},     {"an absence", "9: -", std::nullopt, false},
+      {"a newer value", "9: v@7", KvEntry{"w", 8}, true}, {"an older value", "9: v@7", KvEntry{"u", 5}, true},
+      {"other content", "9: v@7", KvEntry{"w", 7}, true}, {"it is there", "9: -", KvEntry{"v", 7}, true},
+      {"it is gone", "9: v@7", std::nullopt, true},
+  };
+  for (const auto& row : kRows) {
+    const Confirmation confirmation{.key = 0, .entry = row.confirmed, .index = 9};
+    EXPECT_EQ(Refutes(confirmation, ToAnswer(row.answer)), row.expected) << row.name;
+  }
+}
+
 TEST(Scrutiny, UndeclaredKeysAreHandedOn) {
   KvAnswer answer = ToAnswer("9: v@7");
   answer.body.undeclared = {"a/typo"};

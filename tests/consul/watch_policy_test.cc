@@ -93,6 +93,7 @@ TEST(WatchPolicy, AfterAnAnswer) {
        5ms,
        none,
        4},
+      {"refuted", 7, 5, {.index = 8, .confirmed = true, .refuted = true, .took = 1ms}, 0, 5ms, none, 3},
       {"the greatest index", 7, 5, {.index = ~0ULL, .news = true, .took = 1ms}, ~0ULL, 5ms, none, 5},
   };
   for (const Row& row : kRows) {

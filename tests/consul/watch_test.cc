@@ -23,6 +23,7 @@ using test::ScriptedConsul;
 using test::ScriptedRequest;
 using test::Status;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
@@ -189,6 +190,7 @@ TEST_F(WatchTest, AWholePrefixDeletedIsHeldUntilOneReturns) {
   }
   EXPECT_EQ(watch->status().mass_deletions_held, 1U);
   EXPECT_TRUE(watch->status().mass_deletion_standing);
+  EXPECT_TRUE(watch->status().mass_deletion_since);
   EXPECT_THAT(recorder.failures, IsEmpty());
 
   consul->SetScript(
@@ -197,6 +199,7 @@ TEST_F(WatchTest, AWholePrefixDeletedIsHeldUntilOneReturns) {
   ASSERT_TRUE(RunUntil([&] { return consul->held() == 1; }));
   EXPECT_EQ(recorder.Newest(), "- 2@14");
   EXPECT_FALSE(watch->status().mass_deletion_standing);
+  EXPECT_FALSE(watch->status().mass_deletion_since);
   EXPECT_EQ(watch->status().mass_deletions_held, 1U);
 }
 
@@ -216,6 +219,10 @@ TEST_F(WatchTest, ARestoredRevisionIsTakenAndCounted) {
   EXPECT_EQ(Recorder::Describe(recorder.readings[2]), "400@5");
   EXPECT_EQ(CountOf(watch->status(), IndexReset::kRestored), 1U);
   EXPECT_EQ(CountOf(watch->status(), IndexReset::kBackwards), 1U);
+  ASSERT_TRUE(watch->status().last_oddity);
+  EXPECT_THAT(watch->status().last_oddity->message, HasSubstr("Consul was restored"));
+  EXPECT_EQ(watch->status().last_oddity->count, 1U) << "the index of the same answer is no second oddity";
+  EXPECT_EQ(watch->status().answers_refuted, 0U);
 }
 
 TEST_F(WatchTest, ALowerRevisionThatTheLeaderDoesNotHaveIsNotTaken) {
@@ -227,6 +234,10 @@ TEST_F(WatchTest, ALowerRevisionThatTheLeaderDoesNotHaveIsNotTaken) {
   ASSERT_TRUE(RunUntil([&] { return consul->held() == 1; }));
   for (const auto& reading : recorder.readings) EXPECT_EQ(Recorder::Describe(reading), "500@9");
   EXPECT_EQ(CountOf(watch->status(), IndexReset::kRestored), 0U);
+  EXPECT_EQ(watch->status().answers_refuted, 1U);
+  ASSERT_TRUE(watch->status().last_oddity);
+  EXPECT_THAT(watch->status().last_oddity->message, HasSubstr("an older value of a/x was answered"));
+  EXPECT_TRUE(watch->status().connected) << "it is no failure";
 }
 
 TEST_F(WatchTest, AFailureIsToldAndTheNextPollStartsOver) {
@@ -351,6 +362,8 @@ TEST_F(WatchTest, ZeroCountsAsOne) {
   ASSERT_TRUE(RunUntil([&] { return consul->held() == 1; }));
   EXPECT_EQ(recorder.Newest(), "-");
   EXPECT_EQ(CountOf(watch->status(), IndexReset::kZero), 1U);
+  ASSERT_TRUE(watch->status().last_oddity);
+  EXPECT_THAT(watch->status().last_oddity->message, HasSubstr("X-Consul-Index 0"));
 }
 
 TEST_F(WatchTest, DestroyingItCancelsEverything) {

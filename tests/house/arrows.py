@@ -20,11 +20,10 @@ ARROWS = {
 # Of another room, only these folders: from clients/, inject/ sees the layout of the snapshot file and nothing else.
 ONLY_FROM = {("inject", "clients"): "clients/c/"}
 
-# The beginning of a third party's include: the rooms that are its home. The control channel is a server by libevent's
-# evhttp, so inject/ sees those headers too.
+# The beginning of a third party's include: the rooms that are its home.
 HOMES = {
-    r"event2/(buffer|bufferevent|event|http|http_struct|keyvalq_struct|listener|util)\.h$": {"base", "inject"},
     r"event2/": {"base"},
+    r"boost/beast/": {"base"},
     r"curl/": {"base"},
     r"ares": {"base"},
     r"zlib\.h$": {"base"},
@@ -39,7 +38,7 @@ HOMES = {
 
 # The same for what LIBRARIES and target_link_libraries() name.
 LIBRARY_HOMES = {
-    r"PkgConfig::libevent$": {"base", "inject"},
+    r"PkgConfig::libevent$": {"base"},
     r"PkgConfig::libcurl$": {"base"},
     r"PkgConfig::libcares$": {"base"},
     r"PkgConfig::zlib$": {"base"},

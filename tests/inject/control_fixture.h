@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <functional>
@@ -27,8 +28,14 @@ class FakeContent final : public ControlContent {
     return "{\"state\":\"ready\"}\n";
   }
   std::string MetricsText(base::Now) override { return "envdial_up 1\n"; }
+  std::chrono::milliseconds Age(base::Now) override {
+    ++age_asked;
+    return age;
+  }
 
   std::function<void()> on_status;
+  std::chrono::milliseconds age{1'234};
+  int age_asked = 0;
 };
 
 // A server with one dial, MAX, and its clients, all in one loop.
@@ -36,6 +43,12 @@ class ControlServerTest : public base::LoopTest {
  protected:
   ControlServerTest() {
     ::signal(SIGPIPE, SIG_IGN);  // as the process does
+    Serve();
+  }
+
+  // Starts the server anew.
+  void Serve(const ControlOptions& options = {}) {
+    server_ = ControlServer::Create(loop_, Dials(), content_, options);
     const auto listening = server_->ListenUnix(path_, {.mode = 0660, .group = std::nullopt});
     EXPECT_TRUE(listening) << listening.error().message;
   }
@@ -73,6 +86,12 @@ class ControlServerTest : public base::LoopTest {
     client->Ask(target);
     return Answer(*client);
   }
+  RawAnswer Put(const std::string& target, const std::string& body) {
+    const auto client = Connect();
+    client->Send("PUT " + target + " HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
+                 "\r\n\r\n" + body);
+    return Answer(*client);
+  }
   // A client whose long poll waits.
   std::unique_ptr<RawClient> Waiting(const std::string& target) {
     const std::size_t before = server_->clients();
@@ -86,7 +105,7 @@ class ControlServerTest : public base::LoopTest {
   const std::string path_ = dir_ / "control.sock";
   FakeContent content_;
   std::unique_ptr<base::Snapshot> shown_;
-  std::unique_ptr<ControlServer> server_ = ControlServer::Create(loop_, Dials(), content_);
+  std::unique_ptr<ControlServer> server_;
 };
 
 }  // namespace envdial::inject

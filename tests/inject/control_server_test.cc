@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <memory>
@@ -79,7 +80,7 @@ TEST_F(ControlServerTest, TellsHealthByState) {
 }
 
 TEST_F(ControlServerTest, RefusesOtherPathsAndMethods) {
-  for (const char* path : {"/", "/v1/", "/v1/kv/x", "/v1/watch", "/V1/snapshot", "/livez/", "/..", "/%2e"}) {
+  for (const char* path : {"/", "/v1/", "/v1/kv/x", "/V1/snapshot", "/livez/", "/..", "/%2e"}) {
     const RawAnswer answer = Get(path);
     EXPECT_EQ(answer.status, 404) << path;
     EXPECT_THAT(Json::parse(answer.body)["error"].get<std::string>(), HasSubstr("/v1/snapshot")) << path;
@@ -96,6 +97,16 @@ TEST_F(ControlServerTest, RefusesOtherPathsAndMethods) {
     }
   }
   EXPECT_EQ(Get("/v1/values/MAX").body, "500");
+  EXPECT_EQ(Get("/v1/applied").Header("Allow"), "PUT");
+  EXPECT_EQ(Put("/v1/watch", "").Header("Allow"), "GET");
+}
+
+TEST_F(ControlServerTest, AQueryIsReadBySnapshotsOnly) {
+  Publish(7, "500");
+  for (const char* path : {"/v1/values/MAX", "/v1/status", "/metrics", "/livez", "/readyz", "/startupz"}) {
+    EXPECT_EQ(Get(path + std::string("?verbose&after=x")).status, 200) << path;
+  }
+  EXPECT_EQ(Put("/v1/applied?x", R"({"consumer":"a","version":7})").status, 204);
 }
 
 TEST_F(ControlServerTest, AnswersHeadWithoutABody) {
@@ -120,7 +131,6 @@ TEST_F(ControlServerTest, RefusesAMalformedQuery) {
   }
 }
 
-// Longer than any timeout of a silent connection.
 TEST_F(ControlServerTest, AnswersAClientThatEndsItsSideWithItsRequest) {
   Publish(7, "500");
   const auto client = Connect();
@@ -174,8 +184,9 @@ TEST_F(ControlServerTest, TcpServesHealthAndMetricsOnly) {
   const struct {
     const char* path;
     int status;
-  } cases[] = {{"/metrics", 200},     {"/livez", 200},         {"/readyz", 200},    {"/startupz", 200},
-               {"/v1/snapshot", 404}, {"/v1/values/MAX", 404}, {"/v1/status", 404}, {"/", 404}};
+  } cases[] = {
+      {"/metrics", 200},       {"/livez", 200},     {"/readyz", 200},   {"/startupz", 200},   {"/v1/snapshot", 404},
+      {"/v1/values/MAX", 404}, {"/v1/status", 404}, {"/v1/watch", 404}, {"/v1/applied", 404}, {"/", 404}};
   for (const auto& [path, status] : cases) {
     const auto client = RawClient::ToPort(loop_, static_cast<std::uint16_t>(*port));
     client->Ask(path);
@@ -199,6 +210,68 @@ TEST_F(ControlServerTest, ReplacesTheSocketOfADeadOne) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind, base::ErrorKind::kInvalid);
   EXPECT_THAT(refused.error().message, HasSubstr("control channel"));
+}
+
+TEST_F(ControlServerTest, ListensAnewWhereTheRunDirectoryVanished) {
+  Publish(7, "500");
+  const auto waiting = Waiting("/v1/snapshot?after=7");
+  const auto idle = Connect();
+  idle->Ask("/livez");
+  EXPECT_EQ(Answer(*idle).status, 200);
+  for (int again = 0; again < 3; ++again) {
+    ASSERT_EQ(::unlink(path_.c_str()), 0);
+    ASSERT_TRUE(server_->ListenUnix(path_, {.mode = 0660, .group = std::nullopt}));
+    EXPECT_EQ(Get("/livez").status, 200);
+  }
+  const auto failed = server_->ListenUnix(dir_ / "gone/control.sock", {.mode = 0660, .group = std::nullopt});
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().kind, base::ErrorKind::kNotFound);
+  EXPECT_EQ(Get("/livez").status, 200) << "the socket before is kept where there is no new one";
+  idle->Ask("/livez");
+  EXPECT_EQ(Answer(*idle).status, 200) << "connections stay";
+  Publish(8, "600");
+  EXPECT_EQ(Json::parse(Answer(*waiting).body)["version"], 8);
+}
+
+TEST_F(ControlServerTest, KeepsWhatAppsSayTheyRunWith) {
+  EXPECT_TRUE(server_->consumers().empty());
+  const base::WallTime before = base::ReadClock().wall;
+  const RawAnswer said = Put("/v1/applied", R"({"consumer":"hunt-service","version":7})");
+  EXPECT_EQ(said.status, 204);
+  EXPECT_EQ(said.body, "");
+  EXPECT_EQ(Put("/v1/applied", R"({"consumer":"bots","version":6})").status, 204);
+  EXPECT_EQ(Put("/v1/applied", R"({"consumer":"hunt-service","version":8})").status, 204);
+  EXPECT_EQ(Put("/v1/applied", R"({"consumer":"bots","version":5})").status, 204) << "an app may go back";
+  ASSERT_EQ(server_->consumers().size(), 2U);
+  EXPECT_EQ(server_->consumers()[0].name, "hunt-service");
+  EXPECT_EQ(server_->consumers()[0].version, 8U);
+  EXPECT_GE(server_->consumers()[0].time, before);
+  EXPECT_EQ(server_->consumers()[1].name, "bots");
+  EXPECT_EQ(server_->consumers()[1].version, 5U);
+}
+
+TEST_F(ControlServerTest, RefusesAMalformedReportAndKeepsTheOneBefore) {
+  EXPECT_EQ(Put("/v1/applied", R"({"consumer":"a","version":7})").status, 204);
+  for (const char* body : {"", "{}", R"({"consumer":"a","version":"8"})", R"({"consumer":"B","version":8})"}) {
+    const RawAnswer refused = Put("/v1/applied", body);
+    EXPECT_EQ(refused.status, 400) << body;
+    EXPECT_THAT(Json::parse(refused.body)["error"].get<std::string>(), HasSubstr("expected")) << body;
+  }
+  ASSERT_EQ(server_->consumers().size(), 1U);
+  EXPECT_EQ(server_->consumers()[0].version, 7U);
+}
+
+TEST_F(ControlServerTest, KeepsSixteenConsumersAndNoMore) {
+  const auto report = [](int consumer, int version) {
+    return R"({"consumer":"c-)" + std::to_string(consumer) + R"(","version":)" + std::to_string(version) + "}";
+  };
+  for (int i = 0; i < 16; ++i) EXPECT_EQ(Put("/v1/applied", report(i, 7)).status, 204);
+  const RawAnswer refused = Put("/v1/applied", report(16, 7));
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_THAT(Json::parse(refused.body)["error"].get<std::string>(), HasSubstr("c-0 c-1"));
+  EXPECT_EQ(Put("/v1/applied", report(3, 8)).status, 204) << "who is known may go on";
+  ASSERT_EQ(server_->consumers().size(), 16U);
+  EXPECT_EQ(server_->consumers()[3].version, 8U);
 }
 
 }  // namespace

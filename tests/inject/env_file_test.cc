@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -137,20 +138,30 @@ TEST_F(EnvFileTest, IsTriedAgainAfterAFailure) {
   EXPECT_EQ(file.Write("A='1'\n"), true);
 }
 
-TEST_F(EnvFileTest, InjectorTellsOfItsChannel) {
+TEST_F(EnvFileTest, WhatWasRemovedReplacedOrChangedIsWrittenAgain) {
   const Made made = Make({"500"});
-  Injector injector(*files_, dir_, {.mode = 0640, .group = std::nullopt}, made.dials);
-  for (const bool changed : {true, false}) {
-    const std::vector<Delivery> deliveries = injector.Deliver(made.snapshot);
-    ASSERT_EQ(deliveries.size(), 1U);
-    EXPECT_EQ(deliveries[0].channel, kChannelEnvFile);
-    EXPECT_TRUE(deliveries[0].result);
-    EXPECT_EQ(deliveries[0].changed, changed);
+  const std::string text = FormatEnvFile(made.dials, made.snapshot);
+  EnvFile file(*files_, path_, {.mode = 0640, .group = std::nullopt});
+  EXPECT_TRUE(file.intact()) << "nothing was written yet";
+  ASSERT_TRUE(*file.Write(text));
+  EXPECT_TRUE(file.intact());
+  const std::function<void()> harms[] = {
+      [&] { fs::remove(path_); },
+      [&] { fs::rename(path_, path_ + ".away"); },
+      [&] { std::ofstream(path_) << "D0='600'\n"; },
+      [&] { std::ofstream(path_, std::ios::app) << "#"; },
+      [&] {
+        fs::remove_all(dir_);
+        fs::create_directory(dir_);
+      },
+  };
+  for (const auto& harm : harms) {
+    harm();
+    EXPECT_FALSE(file.intact());
+    EXPECT_TRUE(file.Write(text).value_or(false));
+    EXPECT_TRUE(file.intact());
+    EXPECT_EQ(Content(), text);
   }
-  EXPECT_EQ(Content(), "D0='500'\n");
-  fs::remove_all(dir_);
-  Injector lost(*files_, dir_, {.mode = 0640, .group = std::nullopt}, made.dials);
-  EXPECT_FALSE(lost.Deliver(made.snapshot)[0].result);
 }
 
 // What `shell` hands to a program after reading the file, by name.

@@ -3,7 +3,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <chrono>
 #include <memory>
@@ -18,11 +17,9 @@ namespace {
 
 using base::State;
 using std::chrono::milliseconds;
-using std::chrono::seconds;
-using testing::HasSubstr;
 using Json = nlohmann::json;
 
-// Through a whole server: what matters is what evhttp does.
+// Through a whole server.
 using LongPollTest = ControlServerTest;
 
 TEST_F(LongPollTest, ShowsAChangeOfStateUnderTheSameVersion) {
@@ -77,8 +74,7 @@ TEST_F(LongPollTest, EndsWithItsWait) {
 }
 
 TEST_F(LongPollTest, OutlastsTheIdleTimeout) {
-  server_ = ControlServer::Create(loop_, Dials(), content_, milliseconds(300));
-  ASSERT_TRUE(server_->ListenUnix(path_, {.mode = 0600, .group = std::nullopt}));
+  Serve({.idle_timeout = milliseconds(300)});
   Publish(7, "500");
   const auto silent = Connect();
   const auto waiting = Waiting("/v1/snapshot?after=7&wait=10m");
@@ -128,24 +124,22 @@ TEST_F(LongPollTest, PipelinedRequestsOfAWaitingClientAreAnsweredAfterIt) {
   EXPECT_EQ(Answer(*client).body, "600");
 }
 
-TEST_F(LongPollTest, AWaitingClientThatSendsWithoutEndIsNotRead) {
+TEST_F(LongPollTest, AWaitingClientThatSendsWithoutEndIsCut) {
   Publish(7, "500");
+  const auto stays = Waiting("/v1/snapshot?after=7");
   const auto client = Waiting("/v1/snapshot?after=7");
-  const std::string request = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
-  std::string flood;
-  while (flood.size() < 64 * 1024) flood += request;
-  client->Send(flood);
-  TurnFor(milliseconds(50));
+  client->Send(std::string(64 * 1024, 'x'));
+  EXPECT_TRUE(TurnUntil([&] { return client->closed(); }));
+  EXPECT_EQ(server_->clients(), 1U);
   Publish(8, "600");
-  EXPECT_EQ(Json::parse(Answer(*client).body)["version"], 8);
-  for (std::size_t i = 0; i < flood.size() / request.size(); ++i) ASSERT_EQ(Answer(*client).body, "ok\n") << i;
+  EXPECT_EQ(Json::parse(Answer(*stays).body)["version"], 8);
 }
 
-TEST_F(LongPollTest, LargeSnapshotsAreSharedAndOutliveTheirPublication) {
+TEST_F(LongPollTest, LargeSnapshotsOutliveTheirPublication) {
   Publish(7, "500");
   std::vector<std::unique_ptr<RawClient>> clients;
   for (int i = 0; i < 8; ++i) clients.push_back(Waiting("/v1/snapshot?after=7"));
-  const std::string large(4 * 1024 * 1024, 'y');
+  const std::string large(1024 * 1024, 'y');
   Publish(8, large);
   Publish(9, "700");
   for (const auto& client : clients) {
@@ -161,37 +155,6 @@ TEST_F(LongPollTest, PublishingFromWithinAnAnswerIsFine) {
   content_.on_status = [this] { Publish(8, "600"); };
   EXPECT_EQ(Get("/v1/status").status, 200);
   EXPECT_EQ(Json::parse(Answer(*waiting).body)["version"], 8);
-}
-
-TEST_F(LongPollTest, HoldsAtMost1024WaitingClientsAndStaysAlive) {
-  rlimit files{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
-  files.rlim_cur = files.rlim_max;
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
-  ASSERT_GE(files.rlim_cur, 2'200U) << "two descriptors for each client";
-  Publish(7, "500");
-  std::vector<std::unique_ptr<RawClient>> clients;
-  for (int i = 0; i < 1024; ++i) {
-    clients.push_back(Connect());
-    clients.back()->Ask("/v1/snapshot?after=7&wait=10m");
-    if (i % 100 == 99) TurnUntil([&] { return server_->clients() == clients.size(); });
-  }
-  ASSERT_TRUE(TurnUntil([&] { return server_->clients() == 1024; }));
-
-  const RawAnswer refused = Get("/v1/snapshot?after=7");
-  EXPECT_EQ(refused.status, 503);
-  EXPECT_THAT(Json::parse(refused.body)["error"].get<std::string>(), HasSubstr("1024"));
-  const auto start = std::chrono::steady_clock::now();
-  EXPECT_EQ(Get("/livez").status, 200);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(1));
-  EXPECT_EQ(Get("/v1/snapshot").status, 200) << "what does not wait is answered";
-  EXPECT_EQ(server_->clients(), 1024U);
-
-  clients.pop_back();
-  ASSERT_TRUE(TurnUntil([&] { return server_->clients() == 1023; }));
-  clients.push_back(Waiting("/v1/snapshot?after=7"));
-  Publish(8, "600");
-  for (const auto& client : clients) ASSERT_EQ(Json::parse(Answer(*client).body)["version"], 8);
 }
 
 TEST_F(LongPollTest, GoesAwayWithClientsThatWait) {

@@ -14,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/unique_fd.h"
 
@@ -21,6 +22,7 @@ namespace envdial::inject {
 namespace {
 
 constexpr char kNothing[] = "0000000000000000";
+constexpr char kOnlyKill[] = "0000000000000020";
 constexpr uid_t kNobody = 65534;
 
 struct Child {
@@ -69,14 +71,16 @@ Child InChild(const std::function<std::string()>& work) {
   return child;
 }
 
-std::string Drop() {
-  const auto dropped = DropPrivileges();
+std::string DropAllBut(const std::vector<std::string>& keep) {
+  const auto dropped = DropPrivileges(keep);
   if (!dropped) return dropped.error().message;
-  const auto left = RemainingCapabilities();
+  const auto left = RemainingCapabilities(keep);
   if (!left) return left.error().message;
   if (::prctl(PR_GET_DUMPABLE) != 0) return "dumpable";
   return left->empty() ? "dropped" : *left;
 }
+
+std::string Drop() { return DropAllBut({}); }
 
 void ExpectNothingLeft(const Child& child) {
   EXPECT_EQ(child.said, "dropped");
@@ -84,6 +88,14 @@ void ExpectNothingLeft(const Child& child) {
   EXPECT_EQ(child.status.at("NoNewPrivs"), "1");
   EXPECT_NE(child.core_limit.find(" 0  "), std::string::npos) << child.core_limit;
   EXPECT_EQ(child.core_limit.find("unlimited"), std::string::npos) << child.core_limit;
+}
+
+bool Has(cap_value_t cap) {
+  cap_t caps = ::cap_get_proc();
+  cap_flag_value_t value = CAP_CLEAR;
+  const bool known = ::cap_get_flag(caps, cap, CAP_PERMITTED, &value) == 0;
+  ::cap_free(caps);
+  return known && value == CAP_SET;
 }
 
 bool MaySetCapabilities() { return ::cap_get_bound(CAP_SETPCAP) > 0 && ::geteuid() == 0; }
@@ -137,6 +149,50 @@ TEST(DropPrivileges, CannotBeUndone) {
     return std::system("grep -q '^CapEff:.0000000000000000$' /proc/self/status") == 0 ? "dropped" : "gained by exec";
   });
   ExpectNothingLeft(child);
+}
+
+TEST(DropPrivileges, KeepsWhatIsNamed) {
+  const Child child = InChild([]() -> std::string {
+    if (const std::string dropped = DropAllBut({"cap_kill"}); dropped != "dropped") return dropped;
+    return "left: " + RemainingCapabilities().value_or("unreadable");
+  });
+  const bool had = Has(CAP_KILL);
+  EXPECT_EQ(child.said, had ? "left: cap_kill" : "left: ");
+  for (const char* set : {"CapEff", "CapPrm"}) EXPECT_EQ(child.status.at(set), had ? kOnlyKill : kNothing) << set;
+  for (const char* set : {"CapInh", "CapAmb"}) EXPECT_EQ(child.status.at(set), kNothing) << set;
+  EXPECT_EQ(child.status.at("NoNewPrivs"), "1");
+  if (MaySetCapabilities()) {
+    EXPECT_EQ(child.status.at("CapBnd"), kNothing);
+  }
+}
+
+TEST(DropPrivileges, DoesNotMissWhatWasNotThere) {
+  const Child child = InChild([] {
+    if (::geteuid() == 0 && (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0)) return std::string("setuid");
+    return DropAllBut({"cap_kill"});
+  });
+  ExpectNothingLeft(child);
+}
+
+TEST(DropPrivileges, CanGiveUpLaterWhatItKept) {
+  const Child child = InChild([] { return DropAllBut({"cap_kill"}) == "dropped" ? Drop() : "the first time failed"; });
+  ExpectNothingLeft(child);
+}
+
+TEST(DropPrivileges, KnowsCapabilitiesByName) {
+  const Child child = InChild([] { return DropAllBut({"cap_to_fly"}); });
+  EXPECT_NE(child.said.find("cap_to_fly"), std::string::npos) << child.said;
+}
+
+TEST(RemainingCapabilities, NameAKeptOneThatCouldBePassedOn) {
+  const Child child = InChild([]() -> std::string {
+    cap_t caps = ::cap_from_text("cap_kill=p cap_chown=i");
+    const bool set = ::cap_set_proc(caps) == 0;
+    ::cap_free(caps);
+    if (!set) return ::geteuid() == 0 ? "could not prepare" : "cap_chown";  // nothing to have where nothing is
+    return RemainingCapabilities({"cap_chown", "cap_kill"}).value_or("unreadable");
+  });
+  EXPECT_EQ(child.said, "cap_chown");
 }
 
 TEST(RemainingCapabilities, AreNamed) {

@@ -45,8 +45,10 @@ std::unique_ptr<RawClient> RawClient::ToPort(base::EventLoop& loop, std::uint16_
   return std::make_unique<RawClient>(loop, std::move(fd));
 }
 
-RawClient::RawClient(base::EventLoop& loop, base::UniqueFd fd) : fd_(std::move(fd)) {
-  watcher_ = std::make_unique<base::FdWatcher>(loop, fd_.get(), base::FdWatcher::kRead,
+RawClient::RawClient(base::EventLoop& loop, base::UniqueFd fd) : loop_(loop), fd_(std::move(fd)) { ReadAgain(); }
+
+void RawClient::ReadAgain() {
+  watcher_ = std::make_unique<base::FdWatcher>(loop_, fd_.get(), base::FdWatcher::kRead,
                                                [this](base::FdWatcher::Interest, base::Now) { Read(); });
 }
 
@@ -71,6 +73,14 @@ std::optional<RawAnswer> RawClient::Take(bool with_body) {
   answer.body = received_.substr(end + 4, length);
   received_.erase(0, end + 4 + length);
   return answer;
+}
+
+std::optional<std::string> RawClient::TakeUntil(std::string_view end) {
+  const std::size_t at = received_.find(end);
+  if (at == std::string::npos) return std::nullopt;
+  std::string taken = received_.substr(0, at + end.size());
+  received_.erase(0, taken.size());
+  return taken;
 }
 
 void RawClient::Read() {

@@ -36,15 +36,21 @@ class RawClient {
   void Ask(std::string_view method, std::string_view target);
   // Sends no more, and still reads.
   void EndSending();
+  // Takes nothing until ReadAgain(); does not see the server's end meanwhile.
+  void StopReading() { watcher_.reset(); }
+  void ReadAgain();
 
   // The next answer, once all of it is there. To a HEAD request there is no body.
   std::optional<RawAnswer> Take(bool with_body = true);
+  // What was received up to and with the next `end`, once that is there.
+  std::optional<std::string> TakeUntil(std::string_view end);
   bool closed() const { return closed_; }
   const std::string& received() const { return received_; }
 
  private:
   void Read();
 
+  base::EventLoop& loop_;
   base::UniqueFd fd_;
   std::string received_;
   bool closed_ = false;

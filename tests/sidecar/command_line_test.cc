@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -99,6 +100,16 @@ TEST_F(CommandLineTest, EveryFlagOfTheOneDialFormArrives) {
   EXPECT_EQ(dial.when_stale, "default");
 }
 
+TEST_F(CommandLineTest, TheSignalChannelIsASignalAndATarget) {
+  const auto line = ParseRun({"--signal", "HUP", "--signal-to", "pidfile:/run/app.pid"});
+  ASSERT_TRUE(line);
+  EXPECT_EQ(line->run.signal, SIGHUP);
+  ASSERT_TRUE(line->run.signal_to);
+  EXPECT_EQ(line->run.signal_to->kind, inject::SignalTarget::Kind::kPidfile);
+  EXPECT_EQ(line->run.signal_to->path, "/run/app.pid");
+  EXPECT_FALSE(ParseRun({})->run.signal_to);
+}
+
 TEST_F(CommandLineTest, VariablesThatKubernetesInventsAreNoneOfOurs) {
   const Variable port("ENVDIAL_PORT", "tcp://10.0.0.1:80");
   const Variable host("ENVDIAL_SERVICE_HOST", "10.0.0.1");
@@ -126,6 +137,12 @@ TEST_F(CommandLineTest, WhatIsWrongIsAUsageErrorThatNamesIt) {
       {{"run", "--dials", "a.json", "--env-file-mode", "1777"}, "--env-file-mode"},
       {{"run", "--dials", "a.json", "--log-format", "xml"}, "expected text or json"},
       {{"run", "--dials", "a.json", "--log-level", "loud"}, "expected debug, info, warn or error"},
+      {{"run", "--dials", "a.json", "--signal", "HUP"}, "expected both --signal and --signal-to"},
+      {{"run", "--dials", "a.json", "--signal-to", "exe:/app"}, "expected both --signal and --signal-to"},
+      {{"run", "--dials", "a.json", "--signal", "LOUD", "--signal-to", "exe:/app"}, "--signal"},
+      {{"run", "--dials", "a.json", "--signal", "KILL", "--signal-to", "exe:/app"}, "--signal"},
+      {{"run", "--dials", "a.json", "--signal", "HUP", "--signal-to", "app"}, "--signal-to"},
+      {{"run", "--dials", "a.json", "--signal", "HUP", "--signal-to", "exe:app"}, "--signal-to"},
       {{"run", "--dials", "a.json", "--no-such-flag"}, "--no-such-flag"},
       {{"get"}, "NAME"},
       {{"probe"}, "expected startup, ready or live"},

@@ -41,8 +41,16 @@ class PageFixture : public testing::Test {
   }
 
   View MakeView() const {
-    return {instance_, config_, ledger_, {{&config_.groups[0], &watch_, ledger_.last_contact(0)}},
-            channels_, store_,  7,       now_.wall};
+    return {.instance = instance_,
+            .config = config_,
+            .ledger = ledger_,
+            .groups = {{&config_.groups[0], &watch_, ledger_.last_contact(0)}},
+            .channels = channels_,
+            .store = store_,
+            .control_clients = 7,
+            .updates_coalesced = 3,
+            .consumers = consumers_,
+            .started = now_.wall};
   }
 
   base::Now now_{base::MonoTime(std::chrono::seconds(1000)), base::WallTime(std::chrono::seconds(1'800'000'000))};
@@ -52,6 +60,7 @@ class PageFixture : public testing::Test {
   std::vector<ChannelRecord> channels_;
   consul::WatchStatus watch_;
   StoreStatus store_;
+  std::vector<inject::Consumer> consumers_{{"hunt-service", 1, now_.wall}};
 };
 
 }  // namespace envdial::sidecar

@@ -93,5 +93,33 @@ TEST_F(StoreKeeperTest, GoesOnWithoutADirectoryAndTriesUntilThereIsOne) {
               fs::exists(directory_ / "state" / "last-known-good.1"));
 }
 
+// It was the same directory all along, say a volume that was mounted read-only at first.
+TEST_F(StoreKeeperTest, WhatIsFoundLateIsNotLostAndNotTakenForNewer) {
+  const fs::path state = directory_ / "state";
+  {
+    const auto before = Open(state);
+    for (const std::uint64_t version : {41U, 42U, 43U}) before->Save(Sample(version), base::ReadClock());
+  }
+  fs::rename(state, directory_ / "away");
+  std::ofstream(state) << "a file in the way";
+  {
+    const auto keeper = Open(state);
+    EXPECT_FALSE(keeper->loaded());
+    fallback::Kept fresh = Sample(1);
+    fresh.keys[0].value.reset();
+    fresh.keys.push_back({"", "", "other", "1", false, 9, std::nullopt});
+    fs::remove(state);
+    fs::rename(directory_ / "away", state);
+    keeper->Save(fresh, base::ReadClock());
+    EXPECT_FALSE(keeper->status().error);
+  }
+  const auto after = Open(state);
+  ASSERT_TRUE(after->loaded());
+  EXPECT_EQ(after->loaded()->version, 43u);
+  ASSERT_EQ(after->loaded()->keys.size(), 2u);
+  EXPECT_EQ(after->loaded()->keys[0], Sample(1).keys[0]);
+  EXPECT_EQ(after->loaded()->keys[1].value, "1");
+}
+
 }  // namespace
 }  // namespace envdial::sidecar
