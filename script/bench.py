@@ -18,8 +18,9 @@ sys.path.insert(0, str(TOP / "tests"))
 
 from support import processes  # noqa: E402  (found only now)
 from support.gate import Gate  # noqa: E402
-from support.real_consul import Consul, find_binary  # noqa: E402
-from support.sidecar import Sidecar, envdial  # noqa: E402
+from support.real_consul import Consul  # noqa: E402
+from support.report import print_conditions, print_table  # noqa: E402
+from support.sidecar import Sidecar  # noqa: E402
 from support.waiting import eventually  # noqa: E402
 
 FLOOR = TOP / "build/bench/floor"
@@ -29,27 +30,6 @@ MOST_RATIO = 1.5
 STARTS = 30
 KEY = "bench/envdial"
 DIAL = ("--key", KEY, "--env", "BENCH", "--type", "int", "--log-level", "warn")
-
-
-def print_table(rows):
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
-        if row is rows[0]:
-            print("  " + "  ".join("-" * width for width in widths))
-
-
-def print_conditions(*more):
-    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    version = subprocess.run([find_binary(), "version"], capture_output=True, text=True, check=True).stdout
-    print("\nConditions")
-    for line in (
-        f"{os.cpu_count()} cores, {cpu[1] if cpu else os.uname().machine}, Linux {os.uname().release}, "
-        f"load {os.getloadavg()[0]:.1f}",
-        f"{version.splitlines()[0]}, a development agent on the loopback; {envdial('version').stdout.strip()}",
-        *more,
-    ):
-        print(f"  {line}")
 
 
 def filesystem_of(path):

@@ -36,7 +36,7 @@ class HelpAndUsage(EndToEndTest):
             "--dials --key --env --type --default --min --max --max-step --on-violation --on-delete --stale-after "
             "--when-stale --consul-addr --datacenter --connect-timeout --timeout --consistency --run-dir --state-dir "
             "--startup-wait --listen --socket-mode --env-file-mode --group --instance --require-unprivileged "
-            "--log-format --log-level"
+            "--log-format --log-level --signal --signal-to --once"
         ).split():
             self.assertRegex(text, rf"{flag}\b")
 

@@ -43,24 +43,24 @@ class DeletionsAreConfirmed(EndToEndTest):
         consul.put(KEY, 600)
         sidecar.wait_env(MAX_CONCURRENT=600)
 
-    def test_a_deleted_key_falls_back_to_the_default_where_that_is_asked_for(self):
+    def start_and_delete(self):
+        """500 was there, and the default is in force."""
         consul = self.start_consul()
         consul.put(KEY, 500)
         sidecar = self.sidecar(consul, *one_dial("--default", 7, "--on-delete", "default")).start_ready()
         sidecar.wait_env(MAX_CONCURRENT=500)
         consul.delete(KEY)
         sidecar.wait_env(MAX_CONCURRENT=7)
+        return consul, sidecar
+
+    def test_a_deleted_key_falls_back_to_the_default_where_that_is_asked_for(self):
+        consul, sidecar = self.start_and_delete()
         self.assertEqual(sidecar.dial(NAME)["origin"], "default")
         consul.put(KEY, 600)
         sidecar.wait_env(MAX_CONCURRENT=600)
 
     def test_a_confirmed_deletion_is_remembered_when_consul_is_away(self):
-        consul = self.start_consul()
-        consul.put(KEY, 500)
-        sidecar = self.sidecar(consul, *one_dial("--default", 7, "--on-delete", "default")).start_ready()
-        sidecar.wait_env(MAX_CONCURRENT=500)
-        consul.delete(KEY)
-        sidecar.wait_env(MAX_CONCURRENT=7)
+        consul, sidecar = self.start_and_delete()
         sidecar.kill()
         consul.kill()
         shutil.rmtree(sidecar.run_dir)

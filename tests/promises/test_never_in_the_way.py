@@ -87,7 +87,8 @@ class FullAndReadOnlyDisk(EndToEndTest):
         self.addCleanup(disk.close)
         return disk
 
-    def test_a_full_state_directory_stops_no_delivery_and_is_got_over(self):
+    def start_and_fill_the_disk(self):
+        """100 is kept, 200 came when there was no room for it."""
         consul = self.start_consul()
         consul.put(KEY, 100)
         disk = self.disk(self.where / "pod/state", "64k")
@@ -96,6 +97,10 @@ class FullAndReadOnlyDisk(EndToEndTest):
         disk.fill()
         consul.put(KEY, 200)
         pod.wait_env(within=PROMPT, MAX_CONCURRENT=200)
+        return consul, disk, pod
+
+    def test_a_full_state_directory_stops_no_delivery_and_is_got_over(self):
+        consul, disk, pod = self.start_and_fill_the_disk()
         eventually("counted", lambda: pod.metrics()("fallback_save_failures_total") >= 1)
         self.assertIn("No space left", str(pod.status()["store"]["error"]))
         pod.wait_log("(?i)No space left")
@@ -111,14 +116,7 @@ class FullAndReadOnlyDisk(EndToEndTest):
         pod.wait_env(within=PROMPT, MAX_CONCURRENT=200)
 
     def test_a_full_state_directory_keeps_the_value_before(self):
-        consul = self.start_consul()
-        consul.put(KEY, 100)
-        disk = self.disk(self.where / "pod/state", "64k")
-        pod = self.sidecar(consul, *one_dial(), before=disk.inside).start_ready()
-        eventually("100 is kept", lambda: pod.status()["store"]["saved"])
-        disk.fill()
-        consul.put(KEY, 200)
-        pod.wait_env(within=PROMPT, MAX_CONCURRENT=200)
+        consul, _, pod = self.start_and_fill_the_disk()
         pod.kill()
         consul.kill()
         shutil.rmtree(pod.run_dir)

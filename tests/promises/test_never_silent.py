@@ -18,6 +18,7 @@ FAMILIES = {
     "source_last_success_timestamp_seconds": {"group": (KEY,), "source": ("consul",)},
     "consul_polls_total": {"group": (KEY,), "result": ("changed", "unchanged", *FAILURES)},
     "consul_index_resets_total": {"group": (KEY,), "reason": ("backwards", "zero", "restored")},
+    "consul_answers_refuted_total": {"group": (KEY,)},
     "mass_deletions_held_total": {"group": (KEY,)},
     "snapshot_version": {},
     "snapshot_published_timestamp_seconds": {},

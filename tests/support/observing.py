@@ -65,17 +65,18 @@ def _transaction(keys, value):
 class EnvFileObserver(threading.Thread):
     """Reads the env file over and over and notes each text that differs from the one before it, with its time."""
 
-    def __init__(self, path):
+    def __init__(self, path, every=0.0005):
         super().__init__(daemon=True)
         self.seen = []
         self.failure = None
         self._path = path
+        self._every = every
         self._ended = threading.Event()
         self.start()
 
     def run(self):
         last = None
-        while not self._ended.wait(0.0005):
+        while not self._ended.wait(self._every):
             try:
                 text = self._path.read_bytes()
             except FileNotFoundError:

@@ -41,14 +41,14 @@ def env_text(**values):
 class Sidecar:
     """`envdial run` with a run and a state directory below `where`. May be started again and again."""
 
-    def __init__(self, where, *arguments, env=None, before=(), run_dir=None):
+    def __init__(self, where, *arguments, env=None, before=(), run_dir=None, make_run_dir=True):
         self.where = Path(where)
         self.run_dir = Path(run_dir or self.where / "run")
         self.state_dir = self.where / "state"
         self.env_file = self.run_dir / "env"
         self.socket = self.run_dir / "control.sock"
         self.log_file = self.where / "sidecar.log"
-        for directory in (self.run_dir, self.state_dir):
+        for directory in (self.run_dir, self.state_dir) if make_run_dir else (self.where,):
             directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         self.arguments = list(map(str, arguments))
         self.env = env or {}
@@ -67,12 +67,12 @@ class Sidecar:
             *self.arguments,
         ]  # fmt: skip
 
-    def start(self):
-        """Starts it and waits for nothing."""
+    def start(self, output=None):
+        """Starts it and waits for nothing. Its log goes to the log file, or to `output`."""
         self._log_seen = self.log_file.stat().st_size if self.log_file.exists() else 0
         with open(self.log_file, "ab") as log:
             self.started = time.monotonic()
-            self._process = processes.start(self.command(), log, env=processes.clean_environment(self.env))
+            self._process = processes.start(self.command(), output or log, env=processes.clean_environment(self.env))
         return self
 
     def start_ready(self, within=15.0):
@@ -88,6 +88,9 @@ class Sidecar:
         if self._process.poll() is not None:
             raise AssertionError(f"the sidecar ended with {self._process.returncode}:\n{self.log()[-3000:]}")
         return True
+
+    def ended(self):
+        return self._process.poll() is not None
 
     def kill(self):
         processes.kill(self._process)
