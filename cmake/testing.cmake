@@ -41,15 +41,22 @@ function(envdial_python_test name file)
                                           "${environment}")
 endfunction()
 
-# A fuzz target: envdial_fuzzer(dials_file SOURCES dials_file_fuzzer.cc USES guard) makes the program
-# dials_file_fuzzer in the preset `fuzz`, and nothing in the others.
+# A fuzz target: envdial_fuzzer(dials_file SOURCES dials_file_fuzzer.cc USES guard). In the preset `fuzz` it is the
+# program dials_file_fuzzer, by libFuzzer; in all others the program dials_file_replay and the ctest fuzz.dials_file,
+# which runs it on every file of corpus/dials_file. The target fuzz_targets makes all of them.
 function(envdial_fuzzer name)
-  if(NOT ENVDIAL_FUZZ)
-    return()
-  endif()
   cmake_parse_arguments(PARSE_ARGV 1 fuzzer "" "" "SOURCES;USES;LIBRARIES")
-  add_executable(${name}_fuzzer ${fuzzer_SOURCES})
   list(TRANSFORM fuzzer_USES PREPEND envdial_)
-  target_link_libraries(${name}_fuzzer PRIVATE envdial_compile_options ${fuzzer_USES} ${fuzzer_LIBRARIES})
-  target_link_options(${name}_fuzzer PRIVATE -fsanitize=fuzzer)
+  if(ENVDIAL_FUZZ)
+    set(program ${name}_fuzzer)
+    add_executable(${program} ${fuzzer_SOURCES})
+    target_link_options(${program} PRIVATE -fsanitize=fuzzer)
+  else()
+    set(program ${name}_replay)
+    add_executable(${program} ${fuzzer_SOURCES} replay_main.cc)
+    add_test(NAME fuzz.${name} COMMAND ${program} ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name})
+    set_tests_properties(fuzz.${name} PROPERTIES LABELS room TIMEOUT 300)
+  endif()
+  target_link_libraries(${program} PRIVATE envdial_compile_options ${fuzzer_USES} ${fuzzer_LIBRARIES})
+  add_dependencies(fuzz_targets ${program})
 endfunction()
