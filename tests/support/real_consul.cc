@@ -33,6 +33,7 @@ using base::Fail;
 using base::Result;
 
 constexpr std::chrono::seconds kMaxStart{30};  // on a busy machine; one alone takes two
+constexpr int kMaxStarts = 3;  // where another process took one of the ports meanwhile
 constexpr std::chrono::milliseconds kProbeEvery{50};
 constexpr long kMaxCallSeconds = 10;
 
@@ -55,16 +56,29 @@ Result<std::string> FindBinary() {
                                         "; script/setup gets one");
 }
 
-// A port that nobody listens on now.
-std::uint16_t FreePort() {
-  const base::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+// Below the ports that the kernel gives to outgoing connections, and those of tests/support/processes.py.
+constexpr int kFirstPort = 9000;
+constexpr int kPorts = 3000;
+constexpr int kPortsEach = 8;  // of a test process; each begins elsewhere, so that tests at the same time rarely meet
+
+bool IsFree(int port, int type) {
+  const base::UniqueFd fd(::socket(AF_INET, type | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) return 0;
-  if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
-  return ntohs(address.sin_port);
+  return ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+}
+
+// A port on which nobody listens now, by TCP or UDP, and that this process was not given before.
+std::uint16_t FreePort() {
+  static int next = ::getpid() * kPortsEach % kPorts;
+  for (int tried = 0; tried < kPorts; ++tried) {
+    const int port = kFirstPort + next;
+    next = (next + 1) % kPorts;
+    if (IsFree(port, SOCK_STREAM) && IsFree(port, SOCK_DGRAM)) return static_cast<std::uint16_t>(port);
+  }
+  return 0;
 }
 
 struct Answer {
@@ -134,6 +148,14 @@ RealConsul::~RealConsul() {
 }
 
 Result<RealConsul> RealConsul::Start() {
+  for (int tries = 1;; ++tries) {
+    auto consul = StartOnce();
+    const bool met = !consul && consul.error().message.find("address already in use") != std::string::npos;
+    if (!met || tries == kMaxStarts) return consul;
+  }
+}
+
+Result<RealConsul> RealConsul::StartOnce() {
   auto binary = FindBinary();
   if (!binary) return std::unexpected(binary.error());
   std::string directory = (std::filesystem::temp_directory_path() / "envdial-consul-XXXXXX").string();

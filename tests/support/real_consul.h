@@ -51,6 +51,7 @@ class RealConsul {
 
   RealConsul(std::string binary, std::filesystem::path directory, Ports ports);
 
+  static base::Result<RealConsul> StartOnce();
   base::Result<void> Launch();
   base::Result<void> WaitForLeader();
 
