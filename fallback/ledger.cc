@@ -64,6 +64,11 @@ Ledger::Ledger(const guard::Config& config, LedgerOptions options, const std::op
   }
   snapshot_.dials.resize(dials_.size());
   if (kept) TakeKept(*kept, start);
+  if (version_ < options_.shown_version) {
+    // The store missed what the app has: which values those are is not known, so the next version is a new one.
+    version_ = options_.shown_version;
+    values_.clear();
+  }
 }
 
 void Ledger::TakeKept(const Kept& kept, base::Now start) {

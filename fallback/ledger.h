@@ -43,7 +43,8 @@ struct LedgerOptions {
   std::string datacenter;      // as configured: a part of the store's keys
   std::string namespace_name;  // as configured: a part of the store's keys
   std::chrono::nanoseconds startup_wait = std::chrono::seconds(3);
-  std::size_t addresses = 1;  // that many failures in a row mean that every address of Consul was tried
+  std::uint64_t shown_version = 0;  // that the run directory shows, from a process before this one
+  std::size_t addresses = 1;        // that many failures in a row mean that every address of Consul was tried
 };
 
 // What Refresh() did.

@@ -13,6 +13,7 @@
 #include "inject/control_server.h"
 #include "inject/env_file.h"
 #include "inject/signal_channel.h"
+#include "inject/snapshot_file.h"
 
 namespace envdial::inject {
 
@@ -23,6 +24,7 @@ struct Delivery {
 };
 
 inline constexpr std::string_view kChannelEnvFile = "env_file";
+inline constexpr std::string_view kChannelSnapshotFile = "snapshot_file";
 inline constexpr std::string_view kChannelControl = "control";
 inline constexpr std::string_view kChannelSignal = "signal";
 
@@ -49,17 +51,23 @@ class Injector {
   // directory can't be used, if it can't: then nothing is written there, and that is its channels' failure. The signal
   // is among the deliveries only if there was something to tell.
   std::vector<Delivery> Deliver(const base::Snapshot& snapshot, const base::Result<void>& run_dir);
+  // Tells those who map the snapshot file that the sidecar lives and how fresh its values are. `snapshot` is the
+  // newest that was delivered, and may have changed but for its values.
+  void Beat(const base::Snapshot& snapshot, const Freshness& freshness, base::MonoTime now);
   // Whether what was delivered to the run directory still stands there.
-  bool intact() const { return env_file_.intact(); }
+  bool intact() const { return env_file_.intact() && snapshot_file_.intact(); }
 
  private:
   base::Result<bool> WriteEnvFile(const base::Snapshot& snapshot, const base::Result<void>& run_dir);
+  base::Result<void> WriteSnapshotFile(const base::Snapshot& snapshot, const base::Result<void>& run_dir);
   std::optional<Delivery> DeliverSignal(std::uint64_t version);
 
   std::vector<base::DialInfo> dials_;
   EnvFile env_file_;
+  SnapshotFile snapshot_file_;
   ControlServer& control_;
-  bool wrote_ = false;  // the env file, once
+  bool wrote_ = false;               // the env file, once
+  bool snapshot_file_late_ = false;  // the newest version stands in the other channels only
   std::uint64_t control_version_ = 0;
   std::optional<SignalChannel> signal_;
   std::uint64_t told_version_;  // by a signal, or because the app found it when it started

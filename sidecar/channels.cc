@@ -46,6 +46,11 @@ void Channels::Deliver(const base::Snapshot& snapshot, base::MonoTime cause, bas
   DeliverAgain(now);
 }
 
+void Channels::NoteFreshness(const inject::Freshness& freshness, base::Now now) {
+  freshness_ = freshness;
+  if (snapshot_ != nullptr) injector_.Beat(*snapshot_, freshness_, now.mono);
+}
+
 bool Channels::failing() const {
   return std::ranges::any_of(records_, [](const ChannelRecord& record) { return record.error.has_value(); });
 }
@@ -57,7 +62,7 @@ bool Channels::intact() const {
 void Channels::Tend(base::Now now) {
   tend_.Start(kTendEvery);
   if (!failing()) {
-    if (intact()) return;
+    if (intact()) return NoteFreshness(freshness_, now);
     log_.Warn("something in the run directory " + directory_.path() + " was removed or changed; it is put back");
   }
   DeliverAgain(now);

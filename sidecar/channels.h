@@ -44,6 +44,9 @@ class Channels {
   // Delivers `snapshot`, borrowed until the next one. It rests on an answer or failure of the source at `cause`.
   void Deliver(const base::Snapshot& snapshot, base::MonoTime cause, base::Now now);
 
+  // Says in the run directory how fresh the values are; said again every second.
+  void NoteFreshness(const inject::Freshness& freshness, base::Now now);
+
   const std::vector<ChannelRecord>& records() const { return records_; }
   bool failing() const;
 
@@ -66,6 +69,7 @@ class Channels {
   std::vector<ChannelRecord> records_;
   const base::Snapshot* snapshot_ = nullptr;  // the newest one that was published
   base::MonoTime cause_{};
+  inject::Freshness freshness_;
   base::Timer tend_;
 };
 

@@ -104,20 +104,23 @@ base::Result<void> Daemon::Open(base::Now start) {
   auto store = StoreKeeper::Open(loop_, *files_, log_, {options_.state_dir, owner});
   if (!store) return std::unexpected(std::move(store.error()).Within("state directory"));
   store_ = std::move(*store);
+  const std::uint64_t shown_version =
+      inject::SnapshotFile::VersionAt(options_.run_dir + "/" + std::string(inject::kSnapshotFileName));
   ledger_.emplace(config_,
                   fallback::LedgerOptions{options_.consul.datacenter, options_.consul.namespace_name,
-                                          options_.startup_wait, options_.consul.addresses.size()},
+                                          options_.startup_wait, shown_version, options_.consul.addresses.size()},
                   store_->loaded(), start);
   journal_.emplace(log_, config_, store_->loaded());
   journal_->Events(ledger_->start_events(), ledger_->snapshot());
   control_ = inject::ControlServer::Create(loop_, InfoOf(config_), *this,
                                            {.limits = inject::ControlLimits::For(RaiseFileLimit())});
   control_->Publish(&ledger_->snapshot());
-  inject::InjectorOptions injector{.run_dir = options_.run_dir,
-                                   .rights = {options_.env_file_mode, options_.group},
-                                   .dials = InfoOf(config_),
-                                   .signal = {},
-                                   .known_version = store_->loaded() ? store_->loaded()->version : 0};
+  inject::InjectorOptions injector{
+      .run_dir = options_.run_dir,
+      .rights = {options_.env_file_mode, options_.group},
+      .dials = InfoOf(config_),
+      .signal = {},
+      .known_version = std::max(shown_version, store_->loaded() ? store_->loaded()->version : 0)};
   if (options_.signal_to) injector.signal.emplace(*options_.signal_to, options_.signal);
   channels_.emplace(ChannelsContext{loop_, *files_, *control_, log_}, std::move(*run_directory),
                     ChannelsOptions{.injector = std::move(injector),
@@ -201,6 +204,7 @@ void Daemon::Advance(base::Now now) {
   } else if (refreshed.shown) {
     control_->Publish(&snapshot);
   }
+  channels_->NoteFreshness(FreshnessNow(now), now);
   if (save) {
     store_->Sync();
   } else {
@@ -223,6 +227,18 @@ void Daemon::SaveContact(base::Now now) {
   if (!contact || (saved_at && now.mono - *saved_at < kSaveContactEvery)) return;
   store_->Save(ledger_->ToKept(), now);
   store_->Sync();
+}
+
+inject::Freshness Daemon::FreshnessNow(base::Now now) const {
+  inject::Freshness freshness{.state = ledger_->snapshot().state, .contact = now.wall, .contact_mono = now.mono};
+  for (std::size_t group = 0; group < watches_.size(); ++group) {
+    const auto contact = ledger_->last_contact(group);
+    if (!contact) return {.state = freshness.state, .contact = {}, .contact_mono = {}};
+    freshness.contact = std::min(*freshness.contact, *contact);
+    if (!ledger_->answered(group)) freshness.contact_mono.reset();
+  }
+  if (freshness.contact_mono) *freshness.contact_mono -= now.wall - *freshness.contact;
+  return freshness;
 }
 
 void Daemon::ArmDeadline(base::Now now) {

@@ -51,6 +51,7 @@ class Daemon : private inject::ControlContent, private GroupListener {
   // Lets the ledger decide, and does what follows: save, deliver, sync, log, wait.
   void Advance(base::Now now);
   void SaveContact(base::Now now);
+  inject::Freshness FreshnessNow(base::Now now) const;
   void ArmDeadline(base::Now now);
   void EndOn(int signal);
   void EndOnce(base::Now now);

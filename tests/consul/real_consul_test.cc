@@ -129,7 +129,8 @@ TEST_F(RealConsulTest, AnAbsentPrefixWokenByEveryWriteIsAskedForInBounds) {
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(base::ReadClock().mono - begin).count();
   EXPECT_GE(recorder.readings.size(), 4U) << "Consul does wake it";
   EXPECT_LE(recorder.readings.size(), static_cast<std::size_t>(6 + seconds));
-  // A write that takes Consul seconds holds up this loop as well, and a poll may then fail: it is asked for in bounds too.
+  // A write that takes Consul seconds holds up this loop as well, and a poll may then fail: it is asked for in bounds
+  // too.
   EXPECT_LE(recorder.failures.size(), static_cast<std::size_t>(seconds)) << recorder.failures.back().message;
 }
 

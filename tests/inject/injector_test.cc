@@ -68,33 +68,51 @@ class InjectorTest : public testing::Test {
 
 TEST_F(InjectorTest, BringsASnapshotToEveryChannelOnce) {
   Injector injector(*files_, control_, Options());
-  EXPECT_EQ(injector.channels(), (std::vector<std::string_view>{kChannelEnvFile, kChannelControl}));
+  EXPECT_EQ(injector.channels(), (std::vector<std::string_view>{kChannelEnvFile, kChannelSnapshotFile, kChannelControl}));
   const base::Snapshot snapshot = Version(7, "500");
   for (int round = 0; round < 2; ++round) {
     const std::vector<Delivery> deliveries = injector.Deliver(snapshot, {});
-    ASSERT_EQ(deliveries.size(), 2U);
+    ASSERT_EQ(deliveries.size(), 3U);
     EXPECT_EQ(deliveries[0].channel, kChannelEnvFile);
-    EXPECT_EQ(deliveries[1].channel, kChannelControl);
+    EXPECT_EQ(deliveries[1].channel, kChannelSnapshotFile);
+    EXPECT_EQ(deliveries[2].channel, kChannelControl);
     for (const Delivery& delivery : deliveries) EXPECT_TRUE(delivery.result);
     EXPECT_EQ(EnvFile(), "MAX='500'\n");
+    EXPECT_EQ(SnapshotFile::VersionAt(dir_ / kSnapshotFileName), 7U);
     EXPECT_EQ(control_.published, std::vector<std::uint64_t>{7});
   }
 }
 
 TEST_F(InjectorTest, AnEnvFileThatCannotBeWrittenStopsNoOtherChannel) {
-  fs::remove_all(dir_);
+  fs::create_directory(dir_ / "env");
   Injector injector(*files_, control_, Options());
   const std::vector<Delivery> deliveries = injector.Deliver(Version(7, "500"), {});
   EXPECT_FALSE(deliveries[0].result);
   EXPECT_TRUE(deliveries[1].result);
+  EXPECT_TRUE(deliveries[2].result);
+  EXPECT_EQ(SnapshotFile::VersionAt(dir_ / kSnapshotFileName), 7U);
   EXPECT_EQ(control_.published, std::vector<std::uint64_t>{7});
+}
+
+TEST_F(InjectorTest, ASnapshotFileThatCannotBeWrittenStopsNoOtherChannelAndIsToldOfLater) {
+  fs::create_directory(dir_ / kSnapshotFileName);
+  Injector injector(*files_, control_, Signalling(6));
+  std::vector<Delivery> deliveries = injector.Deliver(Version(7, "500"), {});
+  ASSERT_EQ(deliveries.size(), 4U) << "the signal is tried: who reads the env file need not wait";
+  EXPECT_TRUE(deliveries[0].result);
+  ASSERT_FALSE(deliveries[1].result);
+  EXPECT_TRUE(deliveries[2].result);
+  fs::remove(dir_ / kSnapshotFileName);
+  deliveries = injector.Deliver(Version(7, "500"), {});
+  EXPECT_TRUE(deliveries[1].result);
+  EXPECT_EQ(deliveries.size(), 4U) << "who looked at the snapshot file in vain is told again";
 }
 
 TEST_F(InjectorTest, WritesNothingIntoARunDirectoryThatIsNotOurs) {
   Injector injector(*files_, control_, Signalling(6));
   const auto held = base::Fail(base::ErrorKind::kUnavailable, "held by another");
   const std::vector<Delivery> deliveries = injector.Deliver(Version(7, "500"), held);
-  ASSERT_EQ(deliveries.size(), 2U) << "no signal before the file is there";
+  ASSERT_EQ(deliveries.size(), 3U) << "no signal before the file is there";
   for (const Delivery& delivery : deliveries) {
     ASSERT_FALSE(delivery.result);
     EXPECT_EQ(delivery.result.error().message, "held by another");
@@ -120,12 +138,12 @@ TEST_F(InjectorTest, SignalsForEachVersionAfterTheFirst) {
     Injector injector(*files_, control_, Signalling(row.known));
     EXPECT_EQ(injector.channels().back(), kChannelSignal);
     // The target is nobody, so that each try is a failure that is seen here.
-    EXPECT_EQ(injector.Deliver(Version(row.first, "500"), {}).size(), row.tells_first ? 3U : 2U);
-    EXPECT_EQ(injector.Deliver(Version(row.first, "500"), {}).size(), row.tells_first ? 3U : 2U);
+    EXPECT_EQ(injector.Deliver(Version(row.first, "500"), {}).size(), row.tells_first ? 4U : 3U);
+    EXPECT_EQ(injector.Deliver(Version(row.first, "500"), {}).size(), row.tells_first ? 4U : 3U);
     const std::vector<Delivery> deliveries = injector.Deliver(Version(row.first + 1, "600"), {});
-    ASSERT_EQ(deliveries.size(), 3U);
-    EXPECT_EQ(deliveries[2].channel, kChannelSignal);
-    EXPECT_FALSE(deliveries[2].result);
+    ASSERT_EQ(deliveries.size(), 4U);
+    EXPECT_EQ(deliveries[3].channel, kChannelSignal);
+    EXPECT_FALSE(deliveries[3].result);
   }
 }
 
@@ -134,8 +152,8 @@ TEST_F(InjectorTest, SignalsForAVersionThatWasKeptAndNotDelivered) {
   for (const bool other : {false, true}) {
     std::ofstream(dir_ / "env") << (other ? "MAX='400'\n" : "MAX='500'\n");
     Injector injector(*files_, control_, Signalling(7));
-    EXPECT_EQ(injector.Deliver(Version(7, "500"), {}).size(), other ? 3U : 2U);
-    EXPECT_EQ(injector.Deliver(Version(7, "500"), {}).size(), other ? 3U : 2U) << "until it succeeds";
+    EXPECT_EQ(injector.Deliver(Version(7, "500"), {}).size(), other ? 4U : 3U);
+    EXPECT_EQ(injector.Deliver(Version(7, "500"), {}).size(), other ? 4U : 3U) << "until it succeeds";
   }
 }
 

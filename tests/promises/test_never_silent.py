@@ -28,8 +28,8 @@ FAMILIES = {
     "dial_stale_after_seconds": {"dial": (NAME,)},
     "dial_rejected": {"dial": (NAME,)},
     "dial_rejections_total": {"dial": (NAME,), "reason": REASONS},
-    "deliveries_total": {"channel": ("env_file", "control")},
-    "delivery_failures_total": {"channel": ("env_file", "control")},
+    "deliveries_total": {"channel": ("env_file", "snapshot_file", "control")},
+    "delivery_failures_total": {"channel": ("env_file", "snapshot_file", "control")},
     "delivery_duration_seconds": None,
     "fallback_save_failures_total": {},
     "fallback_recoveries_total": {"from": ("slot", "none")},
@@ -62,7 +62,7 @@ class NeverSilent(EndToEndTest):
                 if isinstance(labels, dict):
                     found = [series for series, _ in metrics.series(name)]
                     self.assertCountEqual(found, combinations(labels))
-        for channel in ("env_file", "control"):
+        for channel in ("env_file", "snapshot_file", "control"):
             self.assertEqual(metrics("delivery_duration_seconds_count", channel=channel), 0)
         for name in PROCESS:
             self.assertIn((f"process_{name}", frozenset()), metrics.samples)

@@ -33,7 +33,7 @@ using base::Fail;
 using base::Result;
 
 constexpr std::chrono::seconds kMaxStart{30};  // on a busy machine; one alone takes two
-constexpr int kMaxStarts = 3;  // where another process took one of the ports meanwhile
+constexpr int kMaxStarts = 3;                  // where another process took one of the ports meanwhile
 constexpr std::chrono::milliseconds kProbeEvery{50};
 constexpr long kMaxCallSeconds = 10;
 
