@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "inject/injector.h"
 
+#include <tuple>
 #include <utility>
 
 namespace envdial::inject {
@@ -53,7 +54,7 @@ base::Result<void> Injector::WriteSnapshotFile(const base::Snapshot& snapshot, c
 
 void Injector::Beat(const base::Snapshot& snapshot, const Freshness& freshness, base::MonoTime now) {
   // Where that fails, a new file was needed, and the next delivery tells of it.
-  if (!snapshot_file_late_ && snapshot_file_.intact()) static_cast<void>(snapshot_file_.Write(snapshot));
+  if (!snapshot_file_late_ && snapshot_file_.intact()) std::ignore = snapshot_file_.Write(snapshot);
   snapshot_file_.Beat(freshness, now);
 }
 

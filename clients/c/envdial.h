@@ -34,6 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
+/* C++'s ways are not C's. NOLINTBEGIN(modernize-*,cppcoreguidelines-*,bugprone-casting-through-void) */
 #ifdef __cplusplus
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
@@ -327,12 +328,10 @@ static inline int envdial_refresh(envdial_dials* dials) {
 static inline int envdial_open(envdial_dials** opened, const char* run_dir) {
   if (run_dir == NULL) run_dir = getenv("ENVDIAL_RUN_DIR");
   if (run_dir == NULL || *run_dir == '\0') run_dir = "/run/envdial";
-  const size_t bytes = strlen(run_dir);
-  if (bytes + sizeof "/snapshot" > PATH_MAX) return -ENAMETOOLONG;
+  if (strlen(run_dir) + sizeof "/snapshot" > PATH_MAX) return -ENAMETOOLONG;
   envdial_dials* dials = (envdial_dials*)calloc(1, sizeof *dials);
   if (dials == NULL) return -ENOMEM;
-  memcpy(dials->path, run_dir, bytes);
-  memcpy(dials->path + bytes, "/snapshot", sizeof "/snapshot");
+  memcpy(stpcpy(dials->path, run_dir), "/snapshot", sizeof "/snapshot");
   struct stat status;
   const int failed = envdial_map_(dials->path, &dials->file, &status);
   if (failed != 0) {
@@ -510,5 +509,6 @@ static inline int envdial_wait(envdial_dials* dials, uint64_t version, int timeo
 }
 #pragma GCC diagnostic pop
 #endif
+/* NOLINTEND(modernize-*,cppcoreguidelines-*,bugprone-casting-through-void) */
 
 #endif

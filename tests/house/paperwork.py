@@ -11,6 +11,8 @@ import tree
 
 # Beyond it a file is rarely about one thing.
 MAX_LINES = 400
+# Apps copy this one header, and nothing else.
+LONGER = {pathlib.Path("clients/c/envdial.h"): 550}
 
 _CODE = {".cc", ".h", ".c", ".py", ".go", ".sh", ".cmake"}
 _SPDX = "SPDX-License-Identifier: Apache-2.0"
@@ -49,8 +51,9 @@ def _check_code(top: pathlib.Path, path: pathlib.Path) -> list[str]:
     found = []
     if not any(_SPDX in line for line in lines[:2]):
         found.append(f"{path}: the first line (after #!) must be: {_SPDX}")
-    if len(lines) > MAX_LINES:
-        found.append(f"{path}: {len(lines)} lines are more than {MAX_LINES}: split it by meaning")
+    most = LONGER.get(path, MAX_LINES)
+    if len(lines) > most:
+        found.append(f"{path}: {len(lines)} lines are more than {most}: split it by meaning")
     return found
 
 

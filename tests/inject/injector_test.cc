@@ -68,7 +68,8 @@ class InjectorTest : public testing::Test {
 
 TEST_F(InjectorTest, BringsASnapshotToEveryChannelOnce) {
   Injector injector(*files_, control_, Options());
-  EXPECT_EQ(injector.channels(), (std::vector<std::string_view>{kChannelEnvFile, kChannelSnapshotFile, kChannelControl}));
+  EXPECT_EQ(injector.channels(),
+            (std::vector<std::string_view>{kChannelEnvFile, kChannelSnapshotFile, kChannelControl}));
   const base::Snapshot snapshot = Version(7, "500");
   for (int round = 0; round < 2; ++round) {
     const std::vector<Delivery> deliveries = injector.Deliver(snapshot, {});
