@@ -297,6 +297,15 @@ void AddClientCommands(CLI::App& app, CommandLine& line) {
   app.add_subcommand("version", "print the version")->callback([&line] { line.command = Command::kVersion; });
 }
 
+// CLI11 reads the variables of all commands, also of those that were not given, and several commands fill one target:
+// there the variable of one would win over the flag of another.
+void ReadVariablesOnlyFor(std::string_view command, CLI::App& app) {
+  for (CLI::App* other : app.get_subcommands({})) {
+    if (other->get_name() == command) continue;
+    for (CLI::Option* option : other->get_options()) option->envname("");
+  }
+}
+
 }  // namespace
 
 std::expected<CommandLine, int> ParseCommandLine(int argc, const char* const* argv) {
@@ -315,6 +324,7 @@ std::expected<CommandLine, int> ParseCommandLine(int argc, const char* const* ar
   AddServingOptions(*run, line.run, raw);
   run->callback([&line] { line.command = Command::kRun; });
   AddClientCommands(app, line);
+  ReadVariablesOnlyFor(argc > 1 ? argv[1] : "", app);
   // Like `main` and the decoding of a JSON document, reading the command line is one place where a library throws.
   try {
     app.parse(argc, argv);

@@ -208,6 +208,14 @@ class Environment(EndToEndTest):
         sidecar.start_ready()
         sidecar.wait_env(MAX_CONCURRENT=500)
 
+    def test_a_flag_wins_over_a_variable_for_every_command_that_asks_a_sidecar(self):
+        elsewhere, here = self.where / "elsewhere", self.where / "here"
+        for command in (("get", "A"), ("status",), ("probe", "live")):
+            flag = envdial(command[0], "--run-dir", here, *command[1:], env={"ENVDIAL_RUN_DIR": str(elsewhere)})
+            self.assertIn(f"no sidecar answers in {here} ", flag.stderr)
+            variable = envdial(*command, env={"ENVDIAL_RUN_DIR": str(elsewhere)})
+            self.assertIn(f"no sidecar answers in {elsewhere} ", variable.stderr)
+
     def test_consuls_own_variable_for_the_address(self):
         consul = self.start_consul()
         consul.put(KEY, 500)
