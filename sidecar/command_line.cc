@@ -10,9 +10,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <ranges>
+#include <span>
 
-#include "base/duration.h"
 #include "sidecar/consul_environment.h"
+#include "sidecar/exec_flags.h"
+#include "sidecar/flag.h"
 
 namespace envdial::sidecar {
 namespace {
@@ -45,18 +47,6 @@ Examples:
 
 Exit codes: 0 stopped as asked, 1 cannot work at all, 3 with --once if some value did not come from Consul, 64 usage,
 78 a bad dials file. Consul being away is never a reason to exit.)";
-
-std::string VariableOf(std::string_view flag) {
-  std::string name = "ENVDIAL_";
-  for (const char c : flag.substr(2))
-    name += c == '-' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
-  return name;
-}
-
-template <typename Target>
-CLI::Option* AddOption(CLI::App& app, const std::string& flag, Target& target, const std::string& help) {
-  return app.add_option(flag, target, help)->envname(VariableOf(flag));
-}
 
 void AddRunDir(CLI::App& app, std::string& run_dir) {
   AddOption(app, "--run-dir", run_dir, "directory shared with the app: env file and control socket")
@@ -114,35 +104,23 @@ void AddServingOptions(CLI::App& app, RunOptions& run, RawRun& raw) {
   AddOption(app, "--socket-mode", raw.socket_mode, "mode of the control socket")->capture_default_str()->group(group);
   AddOption(app, "--env-file-mode", raw.env_file_mode, "mode of the env file")->capture_default_str()->group(group);
   AddOption(app, "--group", run.group, "numeric group of what is in the run directory")->group(group);
-  AddOption(app, "--signal", raw.signal, "signal that tells the app of a new version, say HUP; with --signal-to")
-      ->group(group);
-  AddOption(app, "--signal-to", raw.signal_to, "exe:/path of the app's program, or pidfile:/path")->group(group);
   AddOption(app, "--instance", run.instance, "name of this instance [the host's name]")->group(group);
   app.add_flag("--require-unprivileged", run.require_unprivileged, "refuse to run if any capability is left")
       ->envname("ENVDIAL_REQUIRE_UNPRIVILEGED")
-      ->group(group);
-  app.add_flag("--once", run.once, "publish as at start-up, then end: 0 if every value came from Consul, else 3")
-      ->envname("ENVDIAL_ONCE")
       ->group(group);
   AddOption(app, "--log-format", raw.log_format, "text or json")->capture_default_str()->group("Logging");
   AddOption(app, "--log-level", raw.log_level, "debug, info, warn or error")->capture_default_str()->group("Logging");
 }
 
-base::Error FlagError(const char* flag, base::Error error) { return std::move(error).Within(flag); }
-
-struct Bounds {
-  std::chrono::nanoseconds least, most;
-};
-
-base::Result<std::chrono::nanoseconds> DurationFlag(const char* flag, const std::string& text, Bounds bounds) {
-  auto duration = base::ParseDuration(text);
-  if (!duration) return std::unexpected(FlagError(flag, std::move(duration.error())));
-  if (*duration < bounds.least || *duration > bounds.most) {
-    return base::Fail(base::ErrorKind::kInvalid, std::string(flag) + ": found " + text + ", expected " +
-                                                     base::FormatDuration(bounds.least) + " to " +
-                                                     base::FormatDuration(bounds.most));
-  }
-  return *duration;
+// What makes no sense for a sidecar that is the app's parent as well.
+void AddLoneSidecarOptions(CLI::App& app, RunOptions& run, RawRun& raw) {
+  const char* group = "Serving";
+  AddOption(app, "--signal", raw.signal, "signal that tells the app of a new version, say HUP; with --signal-to")
+      ->group(group);
+  AddOption(app, "--signal-to", raw.signal_to, "exe:/path of the app's program, or pidfile:/path")->group(group);
+  app.add_flag("--once", run.once, "publish as at start-up, then end: 0 if every value came from Consul, else 3")
+      ->envname("ENVDIAL_ONCE")
+      ->group(group);
 }
 
 base::Result<mode_t> ModeFlag(const char* flag, const std::string& text) {
@@ -237,11 +215,13 @@ base::Result<void> ReadServingFlags(const RawRun& raw, RunOptions& run) {
   return run.listen.empty() ? base::Result<void>() : CheckListenFlag(run.listen);
 }
 
+bool UsesOneDialForm(const guard::OneDial& dial) {
+  return !dial.key.empty() || !dial.env.empty() || !dial.type.empty() || dial.default_value || dial.min || dial.max ||
+         dial.max_step || dial.on_violation || dial.on_delete || dial.stale_after || dial.when_stale;
+}
+
 base::Result<void> CheckDialForm(const RunOptions& run) {
-  const guard::OneDial& dial = run.one_dial;
-  const bool one = !dial.key.empty() || !dial.env.empty() || !dial.type.empty() || dial.default_value || dial.min ||
-                   dial.max || dial.max_step || dial.on_violation || dial.on_delete || dial.stale_after ||
-                   dial.when_stale;
+  const bool one = UsesOneDialForm(run.one_dial);
   if (one && !run.dials_files.empty()) {
     return base::Fail(base::ErrorKind::kInvalid,
                       "--dials and flags of the one-dial form (--key, --env, --min, …) were given, expected either "
@@ -259,6 +239,12 @@ base::Result<void> ReadRunFlags(const RawRun& raw, RunOptions& run) {
   if (auto consul = ReadConsulFlags(raw, run.consul); !consul) return consul;
   if (auto signal = ReadSignalFlags(raw, run); !signal) return signal;
   return ReadServingFlags(raw, run);
+}
+
+base::Result<void> ReadExecLine(const RawRun& raw, const RawExec& raw_exec, CommandLine& line) {
+  if (auto exec = ReadExecFlags(raw_exec, line.exec); !exec) return exec;
+  line.exec.serve = UsesOneDialForm(line.run.one_dial) || !line.run.dials_files.empty();
+  return line.exec.serve ? ReadRunFlags(raw, line.run) : ReadServingFlags(raw, line.run);
 }
 
 int Usage(const std::string& message) {
@@ -312,6 +298,15 @@ std::expected<CommandLine, int> ParseCommandLine(int argc, const char* const* ar
   CommandLine line;
   line.run_dir = kDefaultRunDir;
   RawRun raw;
+  RawExec raw_exec;
+  const std::string_view command = argc > 1 ? argv[1] : "";
+  if (command == "exec") {
+    // What follows -- is the app's, down to the last flag.
+    const auto all = std::span(argv, static_cast<std::size_t>(argc));
+    const auto end = std::ranges::find(all, std::string_view("--"));
+    if (end != all.end()) line.exec.command.assign(std::next(end), all.end());
+    argc = static_cast<int>(end - all.begin());
+  }
   CLI::App app{
       "envdial turns Consul keys into dials: typed, guarded values that a running program follows without a "
       "restart."};
@@ -322,9 +317,16 @@ std::expected<CommandLine, int> ParseCommandLine(int argc, const char* const* ar
   AddDialOptions(*run, line.run);
   AddConsulOptions(*run, line.run, raw);
   AddServingOptions(*run, line.run, raw);
+  AddLoneSidecarOptions(*run, line.run, raw);
   run->callback([&line] { line.command = Command::kRun; });
+  CLI::App* exec = app.add_subcommand("exec", "start the app with its values");
+  AddExecFlags(*exec, line.exec, raw_exec);
+  AddDialOptions(*exec, line.run);
+  AddConsulOptions(*exec, line.run, raw);
+  AddServingOptions(*exec, line.run, raw);
+  exec->callback([&line] { line.command = Command::kExec; });
   AddClientCommands(app, line);
-  ReadVariablesOnlyFor(argc > 1 ? argv[1] : "", app);
+  ReadVariablesOnlyFor(command, app);
   // Like `main` and the decoding of a JSON document, reading the command line is one place where a library throws.
   try {
     app.parse(argc, argv);
@@ -334,13 +336,16 @@ std::expected<CommandLine, int> ParseCommandLine(int argc, const char* const* ar
     return std::unexpected(Usage(error.what()));
   }
   if (app.get_subcommands().empty()) {
-    return std::unexpected(Usage("no command given, expected run, get, status, watch, probe, check or version"));
+    return std::unexpected(Usage("no command given, expected run, exec, get, status, watch, probe, check or version"));
   }
   if (line.command == Command::kProbe && line.probe != "startup" && line.probe != "ready" && line.probe != "live") {
     return std::unexpected(Usage("probe: found \"" + line.probe + "\", expected startup, ready or live"));
   }
   if (line.command == Command::kRun) {
     if (auto read = ReadRunFlags(raw, line.run); !read) return std::unexpected(Usage(read.error().message));
+  }
+  if (line.command == Command::kExec) {
+    if (auto read = ReadExecLine(raw, raw_exec, line); !read) return std::unexpected(Usage(read.error().message));
   }
   return line;
 }

@@ -69,24 +69,24 @@ std::size_t RaiseFileLimit() {
 
 }  // namespace
 
-base::Result<std::unique_ptr<Daemon>> Daemon::Create(RunOptions options, guard::Config config, Log& log) {
-  if (auto unprivileged = GiveUpPrivileges(options, log); !unprivileged) {
+base::Result<std::unique_ptr<Daemon>> Daemon::Create(const DaemonContext& context, RunOptions options,
+                                                     guard::Config config) {
+  if (auto unprivileged = GiveUpPrivileges(options, context.log); !unprivileged) {
     return std::unexpected(unprivileged.error());
   }
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a delivery that failed, and not the end
-  auto loop = base::EventLoop::Create();
-  if (!loop) return std::unexpected(loop.error());
-  std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(config), log, std::move(*loop)));
+  std::unique_ptr<Daemon> daemon(new Daemon(context, std::move(options), std::move(config)));
   if (auto opened = daemon->Open(base::ReadClock()); !opened) return std::unexpected(opened.error());
   return daemon;
 }
 
-Daemon::Daemon(RunOptions options, guard::Config config, Log& log, base::EventLoop loop)
+Daemon::Daemon(const DaemonContext& context, RunOptions options, guard::Config config)
     : options_(std::move(options)),
       config_(std::move(config)),
-      log_(log),
-      loop_(std::move(loop)),
+      log_(context.log),
+      loop_(context.loop),
+      app_parent_(context.app_parent),
       files_(base::MakeFileSystem()),
       deadline_(loop_, [this](base::Now now) { Advance(now); }) {}
 
@@ -94,7 +94,7 @@ Daemon::~Daemon() = default;
 
 base::Result<void> Daemon::Open(base::Now start) {
   started_ = answered_ = start;
-  WatchSignals();
+  if (app_parent_ == nullptr) WatchSignals();
   const std::string owner = OwnerLine(options_.instance);
   auto run_directory = RunDirectory::Take({options_.run_dir, options_.group, owner});
   if (!run_directory) return std::unexpected(run_directory.error());
@@ -144,28 +144,33 @@ base::Result<void> Daemon::Listen() {
 
 void Daemon::WatchSignals() {
   for (const int signal : {SIGTERM, SIGINT}) {
-    signals_.push_back(
-        std::make_unique<base::SignalWatcher>(loop_, signal, [this, signal](base::Now) { EndOn(signal); }));
+    signals_.push_back(std::make_unique<base::SignalWatcher>(loop_, signal, [this, signal](base::Now) {
+      End(std::string("stopped by ") + (signal == SIGTERM ? "SIGTERM" : "SIGINT"));
+    }));
   }
   signals_.push_back(std::make_unique<base::SignalWatcher>(
       loop_, SIGHUP, [this](base::Now) { log_.Warn("SIGHUP is ignored: a changed dials file needs a restart"); }));
 }
 
 int Daemon::Run() {
+  Start();
+  loop_.Run();
+  return exit_code_;
+}
+
+void Daemon::Start() {
   std::string addresses;
   for (const base::HttpEndpoint& address : options_.consul.addresses) addresses += " " + address.ToString();
   log_.Info("envdial " ENVDIAL_VERSION " serves " + Counted(config_.dials.size(), "dial") + " in " + options_.run_dir +
             ", from Consul at" + addresses);
   for (const auto& watch : watches_) watch->Start();
   Advance(base::ReadClock());
-  loop_.Run();
-  return exit_code_;
 }
 
-void Daemon::EndOn(int signal) {
+void Daemon::End(const std::string& why) {
   // So that the next process knows how old the values are, to the second rather than to the minute.
   if (ledger_->snapshot().version > 0) store_->Save(ledger_->ToKept(), base::ReadClock());
-  log_.Info(std::string("stopped by ") + (signal == SIGTERM ? "SIGTERM" : "SIGINT"));
+  log_.Info(why);
   loop_.Stop();
 }
 
@@ -218,6 +223,16 @@ void Daemon::Advance(base::Now now) {
   journal_->State(snapshot.state);
   ArmDeadline(now);
   if (options_.once) EndOnce(now);
+  if (refreshed.published && app_parent_ != nullptr) TellAppParent(now);
+}
+
+void Daemon::TellAppParent(base::Now now) {
+  const base::Snapshot& snapshot = ledger_->snapshot();
+  Values values{.version = snapshot.version, .dials = {}};
+  for (std::size_t i = 0; i < config_.dials.size(); ++i) {
+    values.dials.emplace_back(config_.dials[i].env, snapshot.dials[i].value.value_or(""));
+  }
+  app_parent_->OnValues(values, now);
 }
 
 void Daemon::SaveContact(base::Now now) {

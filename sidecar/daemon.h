@@ -19,24 +19,38 @@
 #include "sidecar/log.h"
 #include "sidecar/options.h"
 #include "sidecar/store_keeper.h"
+#include "sidecar/values.h"
 #include "sidecar/view.h"
 
 namespace envdial::sidecar {
+
+// What a daemon is given, all of it borrowed.
+struct DaemonContext {
+  base::EventLoop& loop;
+  Log& log;
+  // The app's parent, where that lives in this process: told of each publication once it is on every channel. All
+  // signals are its business then.
+  ValuesListener* app_parent = nullptr;
+};
 
 // The sidecar: the object graph as members, in the order in which they need each other, and the way of the data from
 // an answer of Consul's to the channels. It decides nothing itself: the ledger does.
 class Daemon : private inject::ControlContent, private GroupListener {
  public:
-  // Drops privileges, takes the directories, reads the store and listens. `log` is borrowed. On failure the sidecar
-  // cannot work at all (exit code 1).
-  static base::Result<std::unique_ptr<Daemon>> Create(RunOptions options, guard::Config config, Log& log);
+  // Drops privileges, takes the directories, reads the store and listens. On failure the sidecar cannot work at all
+  // (exit code 1).
+  static base::Result<std::unique_ptr<Daemon>> Create(const DaemonContext& context, RunOptions options,
+                                                      guard::Config config);
   ~Daemon() override;
 
   // Serves until SIGTERM or SIGINT, or with --once until the first publication. Returns the exit code.
   int Run();
+  // The same in two steps, for who runs the loop: begins to serve; and stops the loop.
+  void Start();
+  void End(const std::string& why);
 
  private:
-  Daemon(RunOptions options, guard::Config config, Log& log, base::EventLoop loop);
+  Daemon(const DaemonContext& context, RunOptions options, guard::Config config);
   // Makes the rest of the object graph, in the order of the members.
   base::Result<void> Open(base::Now start);
   base::Result<void> Listen();
@@ -52,8 +66,8 @@ class Daemon : private inject::ControlContent, private GroupListener {
   void Advance(base::Now now);
   void SaveContact(base::Now now);
   inject::Freshness FreshnessNow(base::Now now) const;
+  void TellAppParent(base::Now now);
   void ArmDeadline(base::Now now);
-  void EndOn(int signal);
   void EndOnce(base::Now now);
   View MakeView() const;
 
@@ -61,7 +75,8 @@ class Daemon : private inject::ControlContent, private GroupListener {
   guard::Config config_;
   Log& log_;
   base::Now started_{};
-  base::EventLoop loop_;
+  base::EventLoop& loop_;
+  ValuesListener* app_parent_;
   std::unique_ptr<base::FileSystem> files_;
   std::unique_ptr<base::HttpClient> http_;
   std::unique_ptr<StoreKeeper> store_;

@@ -9,6 +9,7 @@
 #include "sidecar/client_commands.h"
 #include "sidecar/command_line.h"
 #include "sidecar/daemon.h"
+#include "sidecar/exec_command.h"
 #include "sidecar/load_dials.h"
 #include "sidecar/memory.h"
 
@@ -19,7 +20,9 @@ int Run(RunOptions options) {
   auto config = options.dials_files.empty() ? LoadOneDial(options.one_dial) : LoadDialsFiles(options.dials_files);
   if (!config) return config.error();
   Log log(options.log_format, options.log_level);
-  auto daemon = Daemon::Create(std::move(options), std::move(*config), log);
+  auto loop = base::EventLoop::Create();
+  auto daemon = loop ? Daemon::Create({*loop, log}, std::move(options), std::move(*config))
+                     : std::unexpected(std::move(loop.error()));
   if (!daemon) {
     log.Error("cannot work: " + daemon.error().message);
     return kExitFailure;
@@ -45,6 +48,8 @@ int Main(int argc, char** argv) {
   switch (line->command) {
     case CommandLine::Command::kRun:
       return Run(std::move(line->run));
+    case CommandLine::Command::kExec:
+      return Exec(std::move(*line));
     case CommandLine::Command::kGet:
       return Get(*line);
     case CommandLine::Command::kStatus:

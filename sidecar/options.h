@@ -40,11 +40,27 @@ struct RunOptions {
   LogLevel log_level = LogLevel::kInfo;
 };
 
+// What `envdial exec` was told, besides the options of `run` and the run directory; checked.
+struct ExecOptions {
+  enum class OnChange { kNone, kSignal, kRestart };
+  std::vector<std::string> command;  // at least one
+  std::chrono::nanoseconds wait = std::chrono::seconds(10);
+  OnChange on_change = OnChange::kNone;
+  int signal = 0;       // kSignal
+  int stop_signal = 0;  // and the next ones: kRestart
+  std::chrono::nanoseconds stop_timeout = std::chrono::seconds(10);
+  std::chrono::nanoseconds min_interval = std::chrono::seconds(30);
+  std::chrono::nanoseconds jitter = std::chrono::seconds(10);
+  bool preload = false;
+  bool serve = false;  // dials were given: sidecar and parent of the app in one
+};
+
 // One command of the command line with what it needs.
 struct CommandLine {
-  enum class Command { kRun, kGet, kStatus, kWatch, kProbe, kCheck, kVersion };
+  enum class Command { kRun, kExec, kGet, kStatus, kWatch, kProbe, kCheck, kVersion };
   Command command = Command::kVersion;
-  RunOptions run;                  // kRun
+  RunOptions run;                  // kRun, kExec
+  ExecOptions exec;                // kExec
   std::string run_dir;             // kGet, kStatus, kWatch, kProbe: where the sidecar is found
   std::string name;                // kGet: the env name
   bool json = false;               // kStatus

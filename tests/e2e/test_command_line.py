@@ -210,7 +210,7 @@ class Environment(EndToEndTest):
 
     def test_a_flag_wins_over_a_variable_for_every_command_that_asks_a_sidecar(self):
         elsewhere, here = self.where / "elsewhere", self.where / "here"
-        for command in (("get", "A"), ("status",), ("probe", "live")):
+        for command in (("get", "A"), ("status",), ("probe", "live"), ("exec", "--wait", "2s", "--", "true")):
             flag = envdial(command[0], "--run-dir", here, *command[1:], env={"ENVDIAL_RUN_DIR": str(elsewhere)})
             self.assertIn(f"no sidecar answers in {here} ", flag.stderr)
             variable = envdial(*command, env={"ENVDIAL_RUN_DIR": str(elsewhere)})
