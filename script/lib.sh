@@ -30,6 +30,24 @@ as_root() {
 # Where things are kept that are too dear to make anew for every clone.
 cache_dir() { printf '%s/envdial\n' "${XDG_CACHE_HOME:-${HOME:?}/.cache}"; }
 
+# Of which the Go client needs nothing newer: Debian 12 has it.
+# shellcheck disable=SC2034 # the scripts use it
+least_go=1.19
+
+# Prints the path of a Go toolchain of the version $1 or newer; fails if there is none.
+find_go() {
+  local go version
+  for go in "$(command -v go || true)" /usr/local/go/bin/go /usr/bin/go; do
+    [[ -x $go ]] || continue
+    version=$(GOTOOLCHAIN=local "$go" env GOVERSION 2>/dev/null) || continue
+    if [[ $version == go* && $(printf '%s\n%s\n' "$1" "${version#go}" | sort -V | head -1) == "$1" ]]; then
+      printf '%s\n' "$go"
+      return
+    fi
+  done
+  return 1
+}
+
 # Configures and builds the preset $1 into build/$1; further arguments are the targets (default: all).
 build_preset() {
   local preset=$1
