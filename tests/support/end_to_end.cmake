@@ -23,7 +23,7 @@ function(envdial_end_to_end_tests folder)
         LABELS "e2e$<$<IN_LIST:${name},${tests_PLAIN}>:;plain>"
         TIMEOUT 600
         ENVIRONMENT
-        "ENVDIAL_BINARY=$<TARGET_FILE:envdial>;ENVDIAL_SLOW_SYNC=$<TARGET_FILE:slow_sync>;ENVDIAL_KEEP_CAPABILITIES=$<TARGET_FILE:keep_capabilities>;ENVDIAL_SHIFT_CLOCK=$<TARGET_FILE:shift_clock>"
+        "ENVDIAL_BINARY=$<TARGET_FILE:envdial>;ENVDIAL_SLOW_SYNC=$<TARGET_FILE:slow_sync>;ENVDIAL_KEEP_CAPABILITIES=$<TARGET_FILE:keep_capabilities>;ENVDIAL_SHIFT_CLOCK=$<TARGET_FILE:shift_clock>;ENVDIAL_GETENV_LIBRARY=$<TARGET_FILE:envdial_getenv>;ENVDIAL_GETENV_APP=$<TARGET_FILE:getenv_app>"
     )
     if(name IN_LIST tests_ALONE)
       set_tests_properties(${folder}.${name} PROPERTIES RUN_SERIAL TRUE)
