@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `script/bench read` does. Needs a build of the preset release with read_bench, and read_go in build/bench."""
+"""What `script/bench read` does. Needs a build of the preset release with envdial, envdial_getenv and read_bench."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests"))
 
-from support import processes  # noqa: E402  (found only now)
+from support import go_client, processes  # noqa: E402  (found only now)
 from support.report import print_conditions, print_table  # noqa: E402
 
 BUILD = TOP / "build/release"
@@ -98,6 +98,7 @@ def main():
     parser = argparse.ArgumentParser(prog="script/bench read")
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
+    go_client.build(Path(__file__).with_name("read_go"), GO)
     print(f"read: {ROUNDS} rounds of each kind of read, under a writer of two kinds", flush=True)
     with tempfile.TemporaryDirectory(prefix="envdial-bench-", dir="/dev/shm") as run_dir:
         titles, medians = measure(run_dir)
