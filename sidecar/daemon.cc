@@ -215,7 +215,7 @@ void Daemon::Advance(base::Now now) {
   } else {
     SaveContact(now);
   }
-  if (!save && now.mono - tidied_ >= kTidyEvery) {
+  if (now.mono - tidied_ >= kTidyEvery) {
     tidied_ = now.mono;
     ReturnFreeMemory();
   }

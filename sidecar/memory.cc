@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/memory.h"
 
+#include <cstdlib>  // says whether this is glibc
+
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -12,7 +14,7 @@ namespace envdial::sidecar {
 void LimitFreeMemory() {
   // A buffer of that size is mapped by itself and given back when it is freed. Left alone, glibc raises this bound
   // after the first large answer, and then keeps megabytes of the ones that follow.
-  constexpr int kMmapThreshold = 128 * 1024;
+  constexpr int kMmapThreshold = 16 * 1024;
   // What is free at the end of the heap, and how much more than needed it grows by: the sidecar's heap is half a
   // megabyte, and glibc's own 128 KiB for each would make a quarter of it chance.
   constexpr int kTrimThreshold = 32 * 1024;

@@ -30,6 +30,7 @@ FIRST = 100  # value
 BY_ONE_PUT = 2  # changes: one of the prefix, one of the single key
 TIMEOUTS = (1.0, 0.25)  # seconds; short, so that hundreds of faults fit into minutes
 WITHIN = 10.0  # seconds in which a change arrives, or the clients that left are forgotten
+SETTLE_SECONDS = 12.0  # kTidyEvery of sidecar/daemon.cc, and some
 QUIET_REQUESTS = 8  # long polls, after which nothing of a fault is left
 HEADINGS = ("after", "changes", "faults", "connections", "anonymous memory", "open files", "threads")
 
@@ -119,13 +120,22 @@ class Soak:
         eventually("quiet", lambda: sum(self.pod.consul.counts.values()) >= asked + QUIET_REQUESTS, WITHIN)
         eventually("both groups wait", self.pod.at_rest, WITHIN)
         files = footprint.open_files(sidecar)
-        memory = footprint.anonymous_bytes(sidecar.pid)
+        memory = self._settled_memory()
         threads = footprint.threads(sidecar.pid)
         self.footprints.append({"files": files, "memory": memory, "threads": threads})
         took = time.monotonic() - self._began
         row = (f"{took:.0f} s", *(f"{done}" for done in self._done), f"{memory >> 10} KiB", str(files), str(threads))
         print("  ".join(row), flush=True)
         self.rows.append(row)
+
+    def _settled_memory(self):
+        """What it keeps: the least that was seen within the time in which it gives back what is free."""
+        until = time.monotonic() + SETTLE_SECONDS
+        least = footprint.anonymous_bytes(self.pod.sidecar.pid)
+        while time.monotonic() < until:
+            time.sleep(0.25)
+            least = min(least, footprint.anonymous_bytes(self.pod.sidecar.pid))
+        return least
 
     def _check_channels(self):
         sidecar = self.pod.sidecar
