@@ -36,7 +36,7 @@ using envdial::inject::SnapshotFile;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kReaders = 2;
-constexpr std::uint64_t kBatch = 4'000;  // reads between two looks at the clock
+constexpr std::uint64_t kBatch = 800;  // reads between two looks at the clock
 constexpr std::chrono::milliseconds kStall{1};
 constexpr std::uint64_t kLimit = 1'000'000'007;  // texts and scalars differ in what they make of a version
 
@@ -46,6 +46,7 @@ struct Board {
   struct Reader {
     std::uint64_t reads, versions, wrong, most_retries, stalls;
   } readers[kReaders];
+  std::uint64_t idle_stalls;
 };
 
 const std::vector<envdial::base::DialInfo> kDials = {
@@ -98,6 +99,24 @@ class RunDelay {
   envdial::base::UniqueFd fd_{::open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC)};
 };
 
+// Counts how often a piece of work took longer than a stall although this process did not wait for a processor.
+class StallWatch {
+ public:
+  template <typename Work>
+  void Watch(const Work& work) {
+    const std::uint64_t waited = delay_.Now();
+    const auto begin = Clock::now();
+    work();
+    const auto took = Clock::now() - begin;
+    if (took > kStall && delay_.Now() == waited) ++stalls_;
+  }
+  std::uint64_t stalls() const { return stalls_; }
+
+ private:
+  RunDelay delay_;
+  std::uint64_t stalls_ = 0;
+};
+
 class Reader {
  public:
   Reader(envdial_dials* dials, Board& board, Board::Reader& mine)
@@ -109,14 +128,13 @@ class Reader {
         mine_(mine) {}
 
   void Read(std::uint64_t reads) {
-    const RunDelay delay;
+    StallWatch watch;
     while (mine_.reads < reads) {
-      const std::uint64_t waited = delay.Now();
-      const auto begin = Clock::now();
-      for (std::uint64_t i = 0; i < kBatch / 4; ++i) ReadEach();
-      const auto took = Clock::now() - begin;
-      if (took > kStall && delay.Now() == waited) ++mine_.stalls;
+      watch.Watch([&] {
+        for (std::uint64_t i = 0; i < kBatch / 4; ++i) ReadEach();
+      });
       mine_.reads += kBatch;
+      mine_.stalls = watch.stalls();
     }
     envdial_refresh(dials_);
   }
@@ -196,6 +214,20 @@ pid_t StartReader(const std::string& directory, Board& board, int index, std::ui
   std::_Exit(board.readers[index].wrong == 0 ? 0 : 1);
 }
 
+// What of the stalls is the machine's: a process that shares nothing with the writer is watched in the same way.
+pid_t StartControl(Board& board) {
+  const pid_t pid = ::fork();
+  if (pid != 0) return pid;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  StallWatch watch;
+  for (;;) {
+    watch.Watch([] {
+      for (std::uint64_t i = 0; i < 100; ++i) LimitOf(std::strtoull(NameOf(i).c_str(), nullptr, 10));
+    });
+    board.idle_stalls = watch.stalls();
+  }
+}
+
 // Kills and restarts the writer until every reader has ended; false if one did not end well.
 bool Drill(const std::string& directory, Board& board, std::uint64_t reads, std::uint64_t seed, std::uint64_t& kills) {
   std::mt19937_64 random(seed);
@@ -203,6 +235,7 @@ bool Drill(const std::string& directory, Board& board, std::uint64_t reads, std:
   pid_t writer = StartWriter(path, board);
   std::vector<pid_t> readers;
   for (int i = 0; i < kReaders; ++i) readers.push_back(StartReader(directory, board, i, reads / kReaders));
+  const pid_t control = StartControl(board);
   bool well = true;
   while (!readers.empty()) {
     ::usleep(static_cast<useconds_t>(random() % 40'000));
@@ -218,8 +251,10 @@ bool Drill(const std::string& directory, Board& board, std::uint64_t reads, std:
     });
     writer = StartWriter(path, board);
   }
-  ::kill(writer, SIGKILL);
-  ::waitpid(writer, nullptr, 0);
+  for (const pid_t pid : {writer, control}) {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+  }
   return well;
 }
 
@@ -247,6 +282,8 @@ int main(int count, char** words) {
         static_cast<unsigned long long>(reader.wrong), static_cast<unsigned long long>(reader.most_retries),
         static_cast<unsigned long long>(reader.stalls));
   }
+  std::printf("beside them, a process that shares nothing with the writer: %llu stalls above 1 ms\n",
+              static_cast<unsigned long long>(board.idle_stalls));
   std::filesystem::remove_all(directory);
   return well ? 0 : 1;
 }
