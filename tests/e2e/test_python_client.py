@@ -57,6 +57,9 @@ class Reader:
     def age(self):
         return self.dials.age.total_seconds()
 
+    def applied(self, consumer):
+        self.dials.applied(consumer)
+
 
 class PythonClient(client_story.ClientStory):
     def open_reader(self, sidecar):

@@ -20,7 +20,8 @@ GONE_SECONDS = 60  # more than a heartbeat's age, on a machine that is busy
 
 class ClientStory(EndToEndTest):
     """A subclass gives open_reader(sidecar): something with values(), texts(), origins(), state(), version(), age() in
-    seconds (by handles found once) and changes: a list of the (name, value) that it was told."""
+    seconds (by handles found once), changes: a list of the (name, value) that it was told, and applied(name): tells the
+    sidecar, as `name`, that it runs with the version that it reads."""
 
     def setUp(self):
         super().setUp()
@@ -100,6 +101,23 @@ class ClientStory(EndToEndTest):
         self.assertEqual(self.reader.values()[NAME], 500, "the last value of a dial that is no more")
         eventually("the new one is told", lambda: ("NEW", 1) in self.reader.changes, within=GONE_SECONDS)
         more.kill()
+
+
+    def test_operators_see_what_it_runs_with(self):
+        self.assertEqual(self.sidecar_.status()["consumers"], [])
+        self.reader.applied("hunt-service")
+        self.assert_applied({"hunt-service": 1})
+        self.assert_arrives(NAME, "700", 700)
+        self.assert_applied({"hunt-service": 1})  # it was delivered, and not reported yet
+        self.reader.applied("hunt-service")
+        self.reader.applied("a")
+        self.assert_applied({"hunt-service": self.sidecar_.status()["version"], "a": 2})
+
+    def assert_applied(self, versions):
+        consumers = self.sidecar_.status()["consumers"]
+        self.assertEqual({consumer["consumer"]: consumer["version"] for consumer in consumers}, versions)
+        series = self.sidecar_.metrics().series("consumer_applied_version")
+        self.assertEqual({labels["consumer"]: version for labels, version in series}, versions)
 
 
 class PageStory(EndToEndTest):

@@ -9,7 +9,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from . import _file
+from . import _applied, _file
 from ._file import BadSnapshot, Entry, Reading, SnapshotFile, Value
 from ._watch import AsyncChanges, Bell, Watch
 
@@ -203,6 +203,18 @@ class Dials(Mapping[str, Dial]):
     def changes(self) -> AsyncChanges:
         """The same for `async for`. It ends by close()."""
         return AsyncChanges(self, self._bell)
+
+    def applied(self, consumer: str, version: Optional[int] = None) -> None:
+        """Tells the sidecar, and thereby its operators, that `consumer` runs with `version`: the present one, if none
+        is given. `consumer` (1 to 40 of a-z, 0-9 and -) says what the app is, not which process.
+
+        One request to control.sock beside the snapshot, of two seconds at most: under asyncio, call it by
+        asyncio.to_thread(). Raises ValueError for a consumer or a version that no sidecar takes, TimeoutError where it
+        did not answer, and other OSErrors: FileNotFoundError, PermissionError, errno.EUSERS where 16 others told
+        before …
+        """
+        told = self.version if version is None else version
+        _applied.tell(os.path.join(os.path.dirname(self.path), "control.sock"), consumer, told)
 
     def refresh(self) -> None:
         """Goes over to a new file where there is one. All reads do that by themselves, within seconds."""

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // An app for the end-to-end tests of the Go client: prints each change, and for each line on its standard input what
-// it reads by the handles that it found at its start.
+// it reads by the handles that it found at its start. For the line "applied NAME" it tells the sidecar instead, as NAME,
+// which version it runs with.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"encoding/json"
 	"log"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +26,7 @@ type line struct {
 	State   envdial.State     `json:",omitempty"`
 	Version uint64            `json:",omitempty"`
 	Age     time.Duration
+	Applied bool `json:",omitempty"`
 }
 
 type app struct {
@@ -56,7 +59,7 @@ func (a *app) find(name string) {
 		a.loads[name] = func() any { return dial.Load() }
 	case envdial.TypeDuration:
 		dial := a.dials.Duration(name)
-		a.loads[name] = func() any { return dial.Load().Seconds() }
+		a.loads[name] = func() any { return dial.Load() }
 	default:
 		a.loads[name] = func() any { return text.Load() }
 	}
@@ -72,6 +75,13 @@ func (a *app) read() line {
 		l.Origins[name] = string(a.texts[name].Origin())
 	}
 	return l
+}
+
+func (a *app) applied(consumer string) line {
+	if err := a.dials.Applied(context.Background(), consumer, a.dials.Version()); err != nil {
+		log.Fatal(err)
+	}
+	return line{Applied: true}
 }
 
 func main() {
@@ -91,6 +101,10 @@ func main() {
 		}
 	}()
 	for input := bufio.NewScanner(os.Stdin); input.Scan(); {
-		a.print(a.read())
+		if words := strings.Fields(input.Text()); len(words) == 2 && words[0] == "applied" {
+			a.print(a.applied(words[1]))
+		} else {
+			a.print(a.read())
+		}
 	}
 }
