@@ -26,7 +26,7 @@ class GoClient(client_story.ClientStory):
 
 class GoPage(client_story.PageStory):
     def start_app(self, env):
-        program = go_client.build_snippet(pages.snippet("docs/clients.md", "go"), self.where / "page")
+        program = go_client.build_snippet(pages.client_snippet("go"), self.where / "page")
         app = RunningApp([program], env, sys.stderr)
         self.addCleanup(app.end)
         return app

@@ -85,6 +85,15 @@ class Preload(EndToEndTest):
         pod.start_ready()
         self.wait_answer(program, "200")
 
+    def test_exec_adds_the_library(self):
+        pod = self.pod().start_ready()
+        command = [needs("ENVDIAL_BINARY"), "exec", "--run-dir", pod.run_dir, "--preload", "--", *self.c_program]
+        program = Asked(command, processes.clean_environment())
+        self.addCleanup(program.kill)
+        self.assertEqual(program.ask(NAME), "100")
+        self.consul.put(KEY, 200)
+        self.wait_answer(program, "200")
+
     def test_without_a_snapshot_it_is_the_programs_own_environment(self):
         pod = self.pod()
         program = self.program(self.c_program, pod, MAX_CONCURRENT="1")

@@ -87,7 +87,7 @@ class PythonClient(client_story.ClientStory):
 class PythonPage(client_story.PageStory):
     def start_app(self, env):
         program = self.where / "program.py"
-        program.write_text("\n".join(pages.snippet("docs/clients.md", "python")))
+        program.write_text("\n".join(pages.client_snippet("python")))
         app = RunningApp(["/usr/bin/python3", "-B", "-u", program], env | {"PYTHONPATH": str(CLIENT)}, sys.stderr)
         self.addCleanup(app.end)
         return app

@@ -18,3 +18,11 @@ def snippet(page, language):
     if len(lines) > MOST_LINES:
         raise AssertionError(f"{page}: the block in {language} has {len(lines)} lines, and {MOST_LINES} are promised")
     return lines
+
+
+def client_snippet(language):
+    """The five lines by which a program in `language` follows a dial, as docs/clients.md and the README show them."""
+    lines = snippet("docs/clients.md", language)
+    if snippet("README.md", language) != lines:
+        raise AssertionError(f"README.md and docs/clients.md differ in what they show in {language}")
+    return lines

@@ -6,7 +6,6 @@ import subprocess
 import threading
 
 from support import processes
-from support.waiting import eventually
 
 
 class RunningApp:
@@ -32,13 +31,6 @@ class RunningApp:
     def ask(self, line=""):
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
-
-    def wait_for(self, *lines):
-        """Waits until it printed exactly these lines."""
-        eventually(f"it prints {lines}", lambda: self.lines == list(lines) or self._not(), within=30)
-
-    def _not(self):
-        raise ValueError(f"it printed {self.lines}, exit code {self._process.poll()}")
 
     def end(self):
         self._process.kill()

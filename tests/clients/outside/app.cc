@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An app for the end-to-end tests of the C and C++ clients: app int:MAX_CONCURRENT string:GREETING … prints each change
-// of these dials, and for each line on its standard input what it reads by the handles that it has. JSON lines, as the
-// one in Go prints them.
+// of these dials, and for each line on its standard input what it reads by the handles that it has; for the line
+// "applied NAME" it tells the sidecar instead, as NAME, which version it runs with. JSON lines, as the one in Go
+// prints.
 #include <algorithm>
 #include <cstdio>
 #include <envdial.hpp>
@@ -91,8 +92,18 @@ class App {
     std::thread(&App::Watch, this, dials_.version()).detach();
   }
 
-  void Answer() {
+  void Answer(const std::string& line) {
     const std::lock_guard lock(mutex_);
+    if (line.rfind("applied ", 0) == 0) {
+      dials_.Applied(line.substr(line.find(' ') + 1).c_str(), dials_.version());
+      std::cout << R"({"Applied":true})" << std::endl;
+    } else {
+      Read();
+    }
+  }
+
+ private:
+  void Read() {
     std::string values, texts, origins;
     for (const Followed& dial : followed_) {
       if (!dial.handle) continue;
@@ -106,7 +117,6 @@ class App {
               << R"(},"Texts":{)" << texts << R"(},"Origins":{)" << origins << "}}" << std::endl;
   }
 
- private:
   void FindAll() {
     for (Followed& dial : followed_) {
       try {
@@ -145,7 +155,7 @@ int main(int argc, char** argv) {
     }
     envdial::Dials dials;
     App app(dials, std::move(followed));
-    for (std::string line; std::getline(std::cin, line);) app.Answer();
+    for (std::string line; std::getline(std::cin, line);) app.Answer(line);
     std::quick_exit(0);  // the thread is still reading
   } catch (const std::exception& error) {
     std::cerr << "app: " << error.what() << '\n';
