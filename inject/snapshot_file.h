@@ -13,6 +13,7 @@
 #include "base/file_system.h"
 #include "base/result.h"
 #include "base/snapshot.h"
+#include "base/unique_fd.h"
 
 struct envdial_header;
 
@@ -50,7 +51,7 @@ class SnapshotFile {
   base::Result<void> Write(const base::Snapshot& snapshot);
   // Says in the header that the writer lives, and how fresh the values are. Nothing before the first Write().
   void Beat(const Freshness& freshness, base::MonoTime now);
-  // Whether what was written still stands at the path.
+  // Whether what was written still stands at the path, and is as it was written.
   bool intact() const;
 
  private:
@@ -61,18 +62,32 @@ class SnapshotFile {
     bool operator==(const Place&) const = default;
   };
 
+  // A file that is mapped to be written. Whoever may write it could have cut or overwritten it meanwhile, so that it is
+  // read back only to compare it: where things stand in it is looked up in `frame`.
+  struct Output {
+    Mapping map;
+    base::UniqueFd fd;
+    Place place;
+    std::vector<std::uint64_t> frame;  // the words at its start that never change, but for some of its header's
+    bool made_for_dials = false;       // ours
+    const envdial_header& geometry() const { return *reinterpret_cast<const envdial_header*>(frame.data()); }
+  };
+
   static base::Result<Mapping> Map(int fd, std::size_t bytes, bool writable);
   static std::optional<Place> PlaceOf(const std::string& path);
+  static bool IsCut(const Output& file);
+  static void Supersede(const Output& file);
   base::Result<void> Adopt();
   base::Result<void> Make(const base::Snapshot& snapshot);
-  void Put(envdial_header& file, const base::Snapshot& snapshot);
+  base::Result<Output> MakeTemporary(const std::string& path, const base::Snapshot& snapshot);
+  void Put(const Output& file, const base::Snapshot& snapshot);
+  bool IsAsWritten() const;
 
   std::string path_;
   base::FileRights rights_;
   std::vector<base::DialInfo> dials_;
   bool looked_ = false;  // whether a process before this one left a file to go on in
-  Mapping file_;
-  Place place_;                       // of `file_`
+  std::optional<Output> file_;
   std::vector<std::uint64_t> shown_;  // the slot as written last; empty: nobody knows
 };
 

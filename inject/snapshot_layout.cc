@@ -63,10 +63,6 @@ const envdial_entry* Entries(const envdial_header& file) {
   return static_cast<const envdial_entry*>(envdial_at_(&file, file.directory));
 }
 
-std::string_view NameAt(const envdial_header& file, std::uint32_t offset, std::uint32_t bytes) {
-  return {static_cast<const char*>(envdial_at_(&file, offset)), bytes};
-}
-
 std::uint64_t Checksum(const envdial_header& file, const std::uint64_t* slot) {
   std::uint64_t sum = envdial_mix(envdial_mix(ENVDIAL_MIX_START, slot[1]), slot[2]);
   for (std::uint32_t dial = 0; dial < file.dials; ++dial) {
@@ -114,7 +110,18 @@ std::uint64_t ToScalar(envdial_type type, const std::string& text) {
   return 0;
 }
 
-std::vector<std::uint64_t> FormatEmptyFile(const std::vector<base::DialInfo>& dials, const base::Snapshot& snapshot) {
+std::vector<std::uint32_t> RoomsFor(const base::Snapshot& snapshot) {
+  std::vector<std::uint32_t> rooms;
+  rooms.reserve(snapshot.dials.size());
+  for (const base::DialValue& dial : snapshot.dials) {
+    const std::size_t room = std::max(kMinCapacity, 2 * TextOf(dial).size());
+    rooms.push_back(static_cast<std::uint32_t>(RoundUp(room, kWord)));
+  }
+  return rooms;
+}
+
+std::vector<std::uint64_t> FormatEmptyFile(const std::vector<base::DialInfo>& dials,
+                                           const std::vector<std::uint32_t>& rooms) {
   Places places;
   Places slot;
   slot.Take(sizeof(envdial_slot), kWord);
@@ -137,8 +144,7 @@ std::vector<std::uint64_t> FormatEmptyFile(const std::vector<base::DialInfo>& di
     entry.name_bytes = static_cast<std::uint32_t>(dials[i].name.size());
     entry.unit = places.Take(dials[i].unit.size(), 1);
     entry.unit_bytes = static_cast<std::uint32_t>(dials[i].unit.size());
-    const std::size_t room = std::max(kMinCapacity, 2 * TextOf(snapshot.dials[i]).size());
-    entry.capacity = static_cast<std::uint32_t>(RoundUp(room, kWord));
+    entry.capacity = rooms[i];
     entry.record = slot.Take(sizeof(envdial_record) + entry.capacity, kWord);
   }
   places.Take(0, kCacheLine);
@@ -165,13 +171,37 @@ std::vector<std::uint64_t> FormatEmptyFile(const std::vector<base::DialInfo>& di
   return words;
 }
 
-bool Fits(const envdial_header& file, const std::vector<base::DialInfo>& dials, const base::Snapshot& snapshot) {
+std::size_t FrameWords(const envdial_header& file) {
+  std::uint64_t end = file.slots[0];
+  for (std::uint32_t i = 0; i < file.dials; ++i) {
+    if (const std::uint64_t word = Entries(file)[i].word; word != 0) end = std::min(end, word);
+  }
+  return end / kWord;
+}
+
+bool IsMadeFor(const envdial_header& file, const std::vector<base::DialInfo>& dials) {
   if (file.dials != dials.size()) return false;
-  for (std::size_t i = 0; i < dials.size(); ++i) {
-    const envdial_entry& entry = Entries(file)[i];
-    const bool same = NameAt(file, entry.name, entry.name_bytes) == dials[i].name && entry.type == TypeOf(dials[i]) &&
-                      entry.flags == FlagsOf(dials[i]) && NameAt(file, entry.unit, entry.unit_bytes) == dials[i].unit;
-    if (!same || TextOf(snapshot.dials[i]).size() > entry.capacity) return false;
+  std::vector<std::uint32_t> rooms;
+  rooms.reserve(file.dials);
+  for (std::uint32_t i = 0; i < file.dials; ++i) rooms.push_back(Entries(file)[i].capacity);
+  std::vector<std::uint64_t> frame = FormatEmptyFile(dials, rooms);
+  const auto& made = *reinterpret_cast<const envdial_header*>(frame.data());
+  if (made.file_bytes != file.file_bytes) return false;
+  frame.resize(FrameWords(made));
+  return HasFrame(file, frame);
+}
+
+bool HasFrame(const envdial_header& file, const std::vector<std::uint64_t>& frame) {
+  constexpr std::size_t kSteady = offsetof(envdial_header, current);
+  constexpr std::size_t kBehind = sizeof(envdial_header);
+  const auto* bytes = reinterpret_cast<const char*>(frame.data());
+  return std::memcmp(&file, bytes, kSteady) == 0 &&
+         std::memcmp(envdial_at_(&file, kBehind), bytes + kBehind, frame.size() * kWord - kBehind) == 0;
+}
+
+bool HasRoom(const envdial_header& file, const base::Snapshot& snapshot) {
+  for (std::uint32_t i = 0; i < file.dials; ++i) {
+    if (TextOf(snapshot.dials[i]).size() > Entries(file)[i].capacity) return false;
   }
   return true;
 }

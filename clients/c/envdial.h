@@ -193,9 +193,12 @@ static inline const struct envdial_record* envdial_record_(const struct envdial_
   return (const struct envdial_record*)(const void*)((const char*)slot + entry->record);
 }
 
-/* Whether nothing was written into the slot since `sequence` was read. */
-static inline bool envdial_is_whole_(const struct envdial_slot* slot, uint64_t sequence) {
-  return (sequence & 1) == 0 && __atomic_load_n(&slot->sequence, __ATOMIC_RELAXED) == sequence;
+/* Whether nothing was written into the slot since `sequence` was read, and its version is published: who loaded
+ * `current` long ago may meet one there that is whole and yet to come, and would read an older one after it. */
+static inline bool envdial_is_whole_(const struct envdial_header* file, const struct envdial_slot* slot,
+                                     uint64_t sequence) {
+  return (sequence & 1) == 0 && ENVDIAL_LOAD(slot->version) <= ENVDIAL_LOAD(file->current) >> 1 &&
+         __atomic_load_n(&slot->sequence, __ATOMIC_RELAXED) == sequence;
 }
 
 static inline int64_t envdial_now_(void) {
@@ -276,19 +279,19 @@ static inline int64_t envdial_copy_(const struct envdial_entry* entry, uint64_t*
       const uint64_t word = ENVDIAL_LOAD(words[copied / 8]);
       memcpy(text + copied, &word, wanted - copied);
     }
-    if (envdial_is_whole_(slot, sequence)) return (int64_t)bytes;
+    if (envdial_is_whole_(file, slot, sequence)) return (int64_t)bytes;
   }
   return -EAGAIN;
 }
 
 /* Maps the file at `path`. The descriptor is not kept. */
 static inline int envdial_map_(const char* path, const struct envdial_header** file, struct stat* status) {
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would be waited at for ever */
   if (fd < 0) return -errno;
   int failed = fstat(fd, status) == 0 ? 0 : -errno;
   const size_t bytes = (size_t)status->st_size;
   void* base = MAP_FAILED;
-  if (failed == 0 && bytes < sizeof **file) failed = -EPROTO;
+  if (failed == 0 && (!S_ISREG(status->st_mode) || bytes < sizeof **file)) failed = -EPROTO;
   if (failed == 0) {
     base = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED) failed = -errno;
@@ -341,7 +344,8 @@ static inline int envdial_move_(envdial_dials* dials) {
 }
 
 static inline bool envdial_alive_(const struct envdial_header* file) {
-  const int64_t age = envdial_now_() - ENVDIAL_LOAD(file->heartbeat);
+  const int64_t heartbeat = ENVDIAL_LOAD(file->heartbeat); /* first: one that comes meanwhile would be later than now */
+  const int64_t age = envdial_now_() - heartbeat;
   return age >= 0 && age < ENVDIAL_HEARTBEAT_LIMIT_NS;
 }
 
@@ -514,7 +518,7 @@ static inline enum envdial_origin envdial_origin(const envdial_dial* dial) {
     const struct envdial_slot* slot = envdial_slot_(file);
     const uint64_t sequence = ENVDIAL_LOAD(slot->sequence);
     const uint64_t head = ENVDIAL_LOAD(envdial_record_(slot, entry)->head);
-    if (envdial_is_whole_(slot, sequence)) return (enum envdial_origin)(head >> 32);
+    if (envdial_is_whole_(file, slot, sequence)) return (enum envdial_origin)(head >> 32);
   }
   return (enum envdial_origin)0;
 }
@@ -549,7 +553,7 @@ static inline uint64_t envdial_together(const envdial_dial* const* wanted, uint6
       if (envdial_file_of_(entry) != file) return 0;
       words[i] = ENVDIAL_LOAD(envdial_record_(slot, entry)->scalar);
     }
-    if (envdial_is_whole_(slot, sequence)) return version;
+    if (envdial_is_whole_(file, slot, sequence)) return version;
   }
   return 0;
 }
@@ -574,16 +578,16 @@ static inline int envdial_wait(envdial_dials* dials, uint64_t version, int timeo
 
 /* ---- Telling ---- */
 
-/* Sends `bytes` and reads the first bytes of the answer, at most `room`, for a second each. How many, or why not. */
-static inline int64_t envdial_ask_(const struct sockaddr_un* address, const char* request, size_t bytes, char* answer,
-                                   size_t room) {
+/* Sends the request and reads the first bytes of the answer, at most `room`, for a second each. How many, or why not.
+ */
+static inline int64_t envdial_ask_(const struct sockaddr_un* address, const char* request, char* answer, size_t room) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
   const struct timeval second = {1, 0};
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof second);
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second);
   int64_t got = connect(fd, (const struct sockaddr*)address, sizeof *address);
-  if (got == 0) got = send(fd, request, bytes, MSG_NOSIGNAL);
+  if (got == 0) got = send(fd, request, strlen(request), MSG_NOSIGNAL);
   if (got >= 0) got = recv(fd, answer, room, MSG_WAITALL);
   if (got < 0) got = -errno;
   close(fd);
@@ -604,11 +608,11 @@ static inline int envdial_applied(const envdial_dials* dials, const char* consum
   char body[128], request[256], answer[sizeof "HTTP/1.1 204"] = "";
   const int body_bytes =
       snprintf(body, sizeof body, "{\"consumer\": \"%s\", \"version\": %llu}", consumer, (unsigned long long)version);
-  const int request_bytes = snprintf(request, sizeof request,
-                                     "PUT /v1/applied HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                                     "Content-Length: %d\r\n\r\n%s",
-                                     body_bytes, body);
-  const int64_t got = envdial_ask_(&address, request, (size_t)request_bytes, answer, sizeof answer - 1);
+  snprintf(request, sizeof request,
+           "PUT /v1/applied HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+           "Content-Length: %d\r\n\r\n%s",
+           body_bytes, body);
+  const int64_t got = envdial_ask_(&address, request, answer, sizeof answer - 1);
   if (got < 0) return (int)got;
   if (strcmp(answer, "HTTP/1.1 204") == 0) return 0;
   if (strcmp(answer, "HTTP/1.1 400") == 0) return -EINVAL;

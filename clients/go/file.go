@@ -216,7 +216,8 @@ func (f *file) version() uint64 { return f.load(atCurrent) >> 1 }
 
 // isAlive tells whether its sidecar lives. A heartbeat later than now is one from before the machine was started anew.
 func (f *file) isAlive() bool {
-	age := monotonicNow() - int64(f.load(atHeartbeat))
+	heartbeat := int64(f.load(atHeartbeat)) // first: one that comes meanwhile would be later than now
+	age := monotonicNow() - heartbeat
 	return age >= 0 && age < heartbeatLimit
 }
 

@@ -22,7 +22,9 @@ func (f *file) copySlot(from, length uint64) ([]byte, error) {
 		for at := uint64(0); at < length; at += 8 {
 			binary.LittleEndian.PutUint64(taken[at:], f.load(slot+from+at))
 		}
-		if sequence%2 == 0 && f.load(slot) == sequence {
+		// Who loaded current long ago may meet a version that is whole and yet to be published: no older one may follow.
+		isPublished := f.load(slot+versionInSlot) <= f.version()
+		if sequence%2 == 0 && isPublished && f.load(slot) == sequence {
 			return taken, nil
 		}
 	}

@@ -10,6 +10,7 @@ static const struct text* buckets[BUCKETS];
 
 // A record in the mapped snapshot, as it stood when `sequence` was read.
 struct sight {
+  const struct envdial_header* file;
   const struct envdial_slot* slot;
   uint64_t sequence;
   uint64_t bytes;
@@ -17,7 +18,8 @@ struct sight {
 };
 
 static bool look(const struct envdial_entry* entry, struct sight* sight) {
-  sight->slot = envdial_slot_(envdial_file_of_(entry));
+  sight->file = envdial_file_of_(entry);
+  sight->slot = envdial_slot_(sight->file);
   sight->sequence = ENVDIAL_LOAD(sight->slot->sequence);
   const struct envdial_record* record = envdial_record_(sight->slot, entry);
   sight->bytes = (uint32_t)ENVDIAL_LOAD(record->head);
@@ -31,7 +33,7 @@ static uint64_t word_at(const struct sight* sight, uint64_t i) {
   return left >= 8 ? word : word & ((UINT64_C(1) << left * 8) - 1);
 }
 
-static bool is_whole(const struct sight* sight) { return envdial_is_whole_(sight->slot, sight->sequence); }
+static bool is_whole(const struct sight* sight) { return envdial_is_whole_(sight->file, sight->slot, sight->sequence); }
 
 static bool shows(const struct sight* sight, const struct text* text) {
   if (sight->bytes != text->bytes) return false;

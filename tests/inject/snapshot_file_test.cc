@@ -290,6 +290,60 @@ TEST_F(SnapshotFileTest, AFileOfANewerLayoutIsLeftAsItIs) {
   EXPECT_EQ(Bytes(), newer);
 }
 
+TEST_F(SnapshotFileTest, OfANewerLayoutOnlyTheBeginningNeedsToBeKnown) {
+  const std::string newer = std::string("envdial\0\2\0\0\0", 12);
+  std::ofstream(path_, std::ios::binary) << newer;
+  EXPECT_FALSE(writer_->Write(Version(8, "600", "easy")));
+  EXPECT_EQ(Bytes(), newer);
+}
+
+// A file that somebody cut or wrote over while it is mapped is not touched where it is no more, nor is it believed.
+TEST_F(SnapshotFileTest, AFileThatWasHarmedUnderItsWriterIsReplaced) {
+  Write(7, "500");
+  const std::string whole = Bytes();
+  for (std::size_t word = 0; word <= whole.size(); word += 8) {
+    const ino_t inode = Inode();
+    if (word % 128 == 0) {
+      fs::resize_file(path_, word < whole.size() ? word : 0);
+    } else {
+      std::string harmed = whole;
+      harmed.replace(word, whole.size() - word, whole.size() - word, '\xff');
+      Overwrite(0, harmed);
+    }
+    Beat();
+    const auto* header = reinterpret_cast<const envdial_header*>(whole.data());
+    const bool is_all_spare = word >= header->slots[1] + header->slot_bytes;
+    ASSERT_EQ(writer_->intact(), is_all_spare) << word;
+    Write(7, "500");
+    ASSERT_EQ(Inode() == inode, is_all_spare) << word;
+    ASSERT_EQ(envdial_int64(envdial_find(Open().get(), "LIMIT")), 500);
+  }
+}
+
+TEST_F(SnapshotFileTest, AFileWithADamagedFrameIsNotGoneOnIn) {
+  Write(7, "500");
+  const std::string whole = Bytes();
+  const auto* header = reinterpret_cast<const envdial_header*>(whole.data());
+  const std::size_t frame = FrameWords(*header) * 8;
+  for (std::size_t offset = 0; offset < frame; ++offset) {
+    if (offset >= offsetof(envdial_header, current) && offset < sizeof(envdial_header)) continue;
+    if (offset >= offsetof(envdial_header, layout) && offset < offsetof(envdial_header, dials)) continue;
+    Overwrite(0, whole);
+    Overwrite(offset, std::string(1, static_cast<char>(~whole[offset])));
+    const ino_t inode = Inode();
+    writer_ = NewWriter();
+    Write(8, "600");
+    ASSERT_NE(Inode(), inode) << offset;
+    ASSERT_EQ(envdial_int64(envdial_find(Open().get(), "LIMIT")), 600) << offset;
+  }
+}
+
+TEST_F(SnapshotFileTest, AReaderDoesNotWaitAtAFifo) {
+  ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+  envdial_dials* dials = nullptr;
+  EXPECT_EQ(envdial_open(&dials, dir_.c_str()), -EPROTO);
+}
+
 TEST_F(SnapshotFileTest, WhatCannotBeWrittenIsAnErrorAndLeavesTheOldFile) {
   Write(7, "500");
   fs::create_directory(path_ + ".tmp");  // where the new file is to be made

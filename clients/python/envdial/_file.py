@@ -160,7 +160,8 @@ class SnapshotFile:
 
     def is_alive(self) -> bool:
         """Whether its sidecar lives. A heartbeat later than now is one from before the machine was started anew."""
-        return 0 <= time.monotonic_ns() - self.views["q"][HEARTBEAT] < HEARTBEAT_LIMIT_NS
+        heartbeat = self.views["q"][HEARTBEAT]  # first: one that comes meanwhile would be later than now
+        return 0 <= time.monotonic_ns() - heartbeat < HEARTBEAT_LIMIT_NS
 
     def changes(self) -> int:
         return self._counters[CHANGES]
@@ -180,7 +181,11 @@ class SnapshotFile:
             _order_loads()
             taken = self.bytes[slot + offset : slot + offset + size].tobytes()
             _order_loads()
-            if sequence % 2 == 0 and self.words[slot // 8] == sequence:
+            # Who loaded `current` long ago may meet a version that is whole and yet to be published: no older one may
+            # follow it.
+            is_published = self.words[slot // 8 + 1] <= self.words[CURRENT] >> 1
+            _order_loads()
+            if sequence % 2 == 0 and is_published and self.words[slot // 8] == sequence:
                 return taken
         raise self._bad(f"its newest slot was being written, each of the {MAX_TRIES} times that it was read")
 

@@ -222,7 +222,7 @@ class Torn(SnapshotTest):
 
             _file._order_loads = publish_twice
             self.assertEqual(dials.snapshot().version, writer.version)
-            self.assertEqual(next(calls), 5, "it was copied twice")
+            self.assertEqual(next(calls), 7, "it was copied twice")
 
     def test_no_mix_while_the_writer_is_quick(self):
         letters = [letter * size for letter, size in zip("abcd", (1, 20, 900, 1500))]
