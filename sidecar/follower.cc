@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kRetryEvery{250};  // a program's start may wait for it; a failed one costs little
 constexpr const char* kWait = "30s";
-constexpr std::chrono::seconds kTimeout{40};  // for an answer: more than kWait
+constexpr std::chrono::seconds kTimeout{40};  // for an answer that may wait: more than kWait
 
 base::Result<Values> ReadAnswer(const std::string& run_dir, const base::HttpResult& answer) {
   if (!answer) return base::Fail(base::ErrorKind::kUnavailable, NoSidecarIn(run_dir, answer.error().message));
@@ -44,7 +44,7 @@ void Follower::Stop() {
 void Follower::Ask() {
   base::HttpRequest request = RequestTo(
       run_dir_, "/v1/snapshot?wait=" + std::string(kWait) + (version_ ? "&after=" + std::to_string(*version_) : ""));
-  request.timeout = kTimeout;
+  if (version_) request.timeout = kTimeout;  // the first answer comes at once, or from nobody
   transfer_ =
       http_.Start(std::move(request), [this](const base::HttpResult& answer, base::Now now) { Read(answer, now); });
 }

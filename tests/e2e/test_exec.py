@@ -122,6 +122,13 @@ class Exec(EndToEndTest):
         self.assertEqual(done.returncode, 125, "half a file is none")
         self.assertIn("is not NAME='value'", done.stderr)
 
+    def test_while_the_sidecar_hangs_the_env_file_is_good_enough_too(self):
+        pod = self.sidecar(self.closed_port(), *one_dial("--default", "1"), "--startup-wait", "0s").start()
+        eventually("the env file is there", (pod.run_dir / "env").exists)
+        pod.signal(signal.SIGSTOP)
+        done = envdial("exec", "--run-dir", pod.run_dir, "--wait", "20s", "--", "sh", "-c", f"echo ${NAME}")
+        self.assertEqual((done.returncode, done.stdout), (0, "1\n"), done.stderr)
+
     def test_a_sidecar_that_publishes_once_is_enough(self):
         consul = self.start_consul()
         consul.put(KEY, 100)
