@@ -199,7 +199,17 @@ void AppParent::Tell() {
   tell_again_.Start(kTellAgainEvery);
 }
 
+// Told before the file has the new values, the app would read the old ones and never look again.
+base::Result<void> AppParent::CheckEnvFile() const {
+  const auto file = ReadEnvFile(options_.run_dir);
+  if (!file && file.error().kind == base::ErrorKind::kDenied) return {};  // then the app reads them elsewhere too
+  if (!file) return std::unexpected(file.error());
+  if (MapOf(*file) == told_.dials) return {};
+  return base::Fail(base::ErrorKind::kUnavailable, options_.run_dir + "/env does not have them (yet)");
+}
+
 base::Result<void> AppParent::Signal() const {
+  if (auto file = CheckEnvFile(); !file) return file;
   const auto process = inject::Process::Open(child_->pid());
   if (!process) return std::unexpected(process.error());
   const auto status = process->Status();

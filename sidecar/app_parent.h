@@ -73,6 +73,7 @@ class AppParent : public ValuesListener {
   void PlanRestart(base::Now now);
   void StopForRestart();
   void Tell();
+  base::Result<void> CheckEnvFile() const;
   base::Result<void> Signal() const;
 
   base::EventLoop& loop_;

@@ -62,6 +62,25 @@ class ExecOnChange(EndToEndTest):
         app.wait_said("SIGUSR2")
         self.assertEqual(self.values(app), ["100"])
 
+    def test_signal_waits_for_an_env_file_that_cannot_be_written(self):
+        pod = self.pod().start_ready()
+        app = self.app(pod.run_dir, "--on-change", "signal").start_app()
+        env = pod.run_dir / "env"
+
+        def block():
+            env.unlink(missing_ok=True)
+            (env / "in-the-way").mkdir(parents=True)
+            return True
+
+        eventually("it is put back no sooner", block)
+        self.consul.put(KEY, 200)
+        app.wait_log("the app is not told of the new values: ")
+        self.assertEqual(app.said("SIGHUP"), [])
+        (env / "in-the-way").rmdir()
+        env.rmdir()
+        app.wait_said("SIGHUP")
+        self.assertEqual(pod.env_text(), env_text(MAX_CONCURRENT=200))
+
     def test_restart_starts_it_again_with_the_newest_values_and_only_for_those(self):
         pod = self.pod().start_ready()
         app = self.app(pod.run_dir, *RESTART).start_app()
