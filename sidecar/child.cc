@@ -80,8 +80,8 @@ struct Prepared {
   if (prepared.own_group) ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, prepared.death_signal, 0UL, 0UL, 0UL);
   if (::getppid() != prepared.parent) ::_exit(kSignalled + prepared.death_signal);  // it died before it was asked for
-  ::setrlimit(RLIMIT_NOFILE, &inherited.files);
   CloseOnExec(inherited);
+  ::setrlimit(RLIMIT_NOFILE, &inherited.files);  // may be lower than what is open
   ResetSignals(inherited);
   ::execvpe(prepared.arguments[0], prepared.arguments.data(), prepared.environment.data());
   const int code = errno;
@@ -153,7 +153,10 @@ base::Result<Child> Child::Start(Launch launch, const Inherited& inherited) {
 
 void Child::Signal(int signal) const { ::kill(pid_, signal); }
 
-void Child::Kill() const { ::kill(own_group_ ? -pid_ : pid_, SIGKILL); }
+void Child::Kill() const {
+  if (own_group_) ::kill(-pid_, SIGKILL);
+  ::kill(pid_, SIGKILL);  // it may have left its group
+}
 
 std::optional<Ended> NextEnded() {
   siginfo_t info{};

@@ -127,6 +127,31 @@ TEST_F(ChildTest, KillReachesItsGroupAlsoWhenItHasEnded) {
   EXPECT_EQ(::read(read.get(), &byte, 1), 0);
 }
 
+TEST_F(ChildTest, KillReachesOneThatLeftItsGroup) {
+  // It closes the pipe when it has left.
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const base::UniqueFd read(ends[0]);
+  base::UniqueFd write(ends[1]);
+  inherited_.descriptors.push_back(write.get());
+  const std::string leave = "import os, signal; os.setpgid(0, os.getpgid(os.getppid())); os.close(" +
+                            std::to_string(write.get()) + "); signal.pause()";
+  Launch launch{.command = {"python3", "-I", "-S", "-c", leave},
+                .environment = {"PATH=/usr/bin:/bin"},
+                .own_group = true,
+                .death_signal = SIGTERM};
+  const auto child = Child::Start(std::move(launch), inherited_);
+  ASSERT_TRUE(child);
+  write.Reset();
+  char byte = 0;
+  EXPECT_EQ(::read(read.get(), &byte, 1), 0);
+  EXPECT_NE(::getpgid(child->pid()), child->pid());
+  child->Kill();
+  siginfo_t info{};
+  ::waitid(P_PID, static_cast<id_t>(child->pid()), &info, WEXITED);
+  EXPECT_EQ(info.si_status, SIGKILL);
+}
+
 TEST(MakeEnvironmentTest, DialsReplaceWhatWasThere) {
   const char* const before[] = {"PATH=/bin", "A=old", "ENVDIAL_RUN_DIR=elsewhere", "AB=1", "odd", nullptr};
   EXPECT_THAT(MakeEnvironment(before, {{"A", "1"}, {"B", ""}}, "/run/envdial", ""),
