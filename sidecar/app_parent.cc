@@ -126,7 +126,8 @@ void AppParent::OnPatienceLost() {
 void AppParent::OnSignal(const ReceivedSignal& signal, base::Now now) {
   if (signal.number == SIGCHLD) return OnChildEnded();
   if (child_) return PassOn(signal, now);
-  constexpr std::array kEnding{SIGTERM, SIGINT, SIGQUIT, SIGHUP};
+  if (signal.number == SIGTSTP) return signals_->StopSelf();
+  constexpr std::array kEnding{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGALRM};
   if (launched_ || std::ranges::find(kEnding, signal.number) == kEnding.end()) return;
   log_.Info("ended by " + NameOf(signal.number) + " before the app was started");
   End(kSignalled + signal.number);
@@ -134,7 +135,9 @@ void AppParent::OnSignal(const ReceivedSignal& signal, base::Now now) {
 
 // Whether the kernel has sent it to the app as well.
 bool AppParent::Shared(const ReceivedSignal& signal) const {
-  if (!at_terminal_ || !signal.from_kernel) return false;
+  constexpr std::array kOfTerminal{SIGINT, SIGQUIT, SIGTSTP, SIGWINCH, SIGHUP};
+  const bool of_terminal = std::ranges::find(kOfTerminal, signal.number) != kOfTerminal.end();
+  if (!at_terminal_ || !signal.from_kernel || !of_terminal) return false;
   // A hangup goes to the leader of the session only.
   return signal.number != SIGHUP || ::getsid(0) != ::getpid();
 }

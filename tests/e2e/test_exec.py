@@ -97,7 +97,8 @@ class Exec(EndToEndTest):
     def test_what_is_wrong_in_the_command_line_is_64(self):
         cases = [
             ((), "after --"), (("true",), "true"), (("--",), "after --"),
-            (("--wait", "soon", "--", "true"), "--wait"), (("--on-change", "panic", "--", "true"), "--on-change"),
+            (("--wait", "soon", "--", "true"), "--wait"),
+            (("--on-change", "panic", "--", "true"), "--on-change"),
             (("--signal", "KILL", "--", "true"), "--signal"), (("--stop-signal", "X", "--", "true"), "--stop-signal"),
             (("--min-interval", "25h", "--", "true"), "--min-interval"),
             (("--jitter", "-1s", "--", "true"), "--jitter"),
@@ -235,6 +236,36 @@ class Exec(EndToEndTest):
         app.signal(signal.SIGINT)
         app.wait_said("SIGINT", 3)
         app.signal(signal.SIGTERM)
+        self.assertEqual(app.wait_end(), 3)
+
+    def test_at_a_terminal_an_alarm_from_before_reaches_the_app(self):
+        self.with_env_file(A=1)
+        terminal, its = pty.openpty()
+        self.addCleanup(os.close, terminal)
+        app = self.app(command=("tail", "-f", "/dev/null"))
+
+        def take_terminal():
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            signal.alarm(5)  # which exec(3) keeps
+
+        app.start(stdin=its, start_new_session=True, preexec_fn=take_terminal)
+        os.close(its)
+        self.assertEqual(app.wait_end(), 128 + signal.SIGALRM)
+
+    def test_ctrl_z_stops_exec_also_before_the_app_was_started(self):
+        terminal, its = pty.openpty()
+        self.addCleanup(os.close, terminal)
+        # Stopped is only who has somebody to continue it.
+        shell = ("sh", "-c", 'set -m; "$0" "$@"; echo it was stopped; fg')
+        app = self.app("--wait", "2m", before=shell)
+        app.start(stdin=its, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(its)
+        children = Path(f"/proc/{app.pid}/task/{app.pid}/children")
+        eventually("it asks", lambda: any("socket" in link for link in self.links(int(children.read_text()))))
+        os.write(terminal, b"\x1a")
+        app.wait_log("it was stopped")
+        self.with_env_file(A=1)
+        os.kill(app.wait_said("start")["pid"], signal.SIGTERM)
         self.assertEqual(app.wait_end(), 3)
 
     def test_preload_names_the_library_beside_the_program_or_where_it_is_installed(self):
