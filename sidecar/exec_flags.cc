@@ -21,6 +21,9 @@ Examples:
 Exit codes: the app's own, 128 + n if signal n ended it, 126 if it cannot be executed, 127 if it is not found; 125 if
 exec itself failed, say because no values came in time; 64 usage, 78 a bad dials file.)";
 
+// Values that are there are had within some milliseconds, but never within none.
+constexpr std::chrono::milliseconds kLeastWait{100};
+
 base::Result<ExecOptions::OnChange> OnChangeFlag(const std::string& text) {
   if (text == "none") return ExecOptions::OnChange::kNone;
   if (text == "signal") return ExecOptions::OnChange::kSignal;
@@ -59,12 +62,13 @@ base::Result<void> ReadExecFlags(const RawExec& raw, ExecOptions& exec) {
     const char* flag;
     const std::string& text;
     std::chrono::nanoseconds& target;
+    std::chrono::nanoseconds least{};
   };
-  for (const DurationOf& each :
-       {DurationOf{"--wait", raw.wait, exec.wait}, DurationOf{"--stop-timeout", raw.stop_timeout, exec.stop_timeout},
-        DurationOf{"--min-interval", raw.min_interval, exec.min_interval},
-        DurationOf{"--jitter", raw.jitter, exec.jitter}}) {
-    const auto duration = DurationFlag(each.flag, each.text, {std::chrono::nanoseconds(0), std::chrono::hours(24)});
+  for (const DurationOf& each : {DurationOf{"--wait", raw.wait, exec.wait, kLeastWait},
+                                 DurationOf{"--stop-timeout", raw.stop_timeout, exec.stop_timeout},
+                                 DurationOf{"--min-interval", raw.min_interval, exec.min_interval},
+                                 DurationOf{"--jitter", raw.jitter, exec.jitter}}) {
+    const auto duration = DurationFlag(each.flag, each.text, {each.least, std::chrono::hours(24)});
     if (!duration) return std::unexpected(duration.error());
     each.target = *duration;
   }

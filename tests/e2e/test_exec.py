@@ -97,7 +97,7 @@ class Exec(EndToEndTest):
     def test_what_is_wrong_in_the_command_line_is_64(self):
         cases = [
             ((), "after --"), (("true",), "true"), (("--",), "after --"),
-            (("--wait", "soon", "--", "true"), "--wait"),
+            (("--wait", "soon", "--", "true"), "--wait"), (("--wait", "0s", "--", "true"), "100ms to 24h"),
             (("--on-change", "panic", "--", "true"), "--on-change"),
             (("--signal", "KILL", "--", "true"), "--signal"), (("--stop-signal", "X", "--", "true"), "--stop-signal"),
             (("--min-interval", "25h", "--", "true"), "--min-interval"),
