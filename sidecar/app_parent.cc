@@ -187,7 +187,9 @@ void AppParent::StopForRestart() {
   due_.reset();
   OnChildEnded();  // one that has ended by itself meanwhile is not started again
   if (!child_) return;
-  log_.Info("restarting the app, changed: " + Differences(MapOf(*newest_), launched_->dials));
+  // With the version, because equal lines are left out for a minute.
+  log_.Info("restarting the app, changed: " + Differences(MapOf(*newest_), launched_->dials) + " (version " +
+            std::to_string(newest_->version) + ")");
   stopping_ = true;
   child_->Signal(options_.exec.stop_signal);
   child_->Signal(SIGCONT);  // a stopped one could not end

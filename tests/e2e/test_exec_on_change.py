@@ -95,6 +95,7 @@ class ExecOnChange(EndToEndTest):
         app.wait_said("start", 3)
         self.assertEqual(self.values(app), ["100", "200", "300"])
         self.assertEqual(len({line["pid"] for line in app.said("start")}), 3)
+        self.assertEqual(app.log().count("restarting the app"), 2, "one line for each")
         app.signal(signal.SIGTERM)
         self.assertEqual(app.wait_end(), 3)
         self.assertEqual(self.values(app), ["100", "200", "300"])
