@@ -2,6 +2,7 @@
 #include "sidecar/app_parent.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,9 @@ namespace {
 
 constexpr std::chrono::seconds kTellAgainEvery{1};  // as the signal channel
 constexpr int kSignalled = 128;
+// Killed, a process with much memory needs its time; one that waits for a dead disk may need for ever.
+constexpr std::chrono::seconds kMaxWaitForGroup{2};
+constexpr std::chrono::milliseconds kLookForGroupEvery{5};
 
 using OnChange = ExecOptions::OnChange;
 
@@ -49,6 +53,8 @@ base::Result<std::unique_ptr<AppParent>> AppParent::Create(base::EventLoop& loop
   std::unique_ptr<AppParent> parent(new AppParent(loop, log, std::move(options)));
   // Writes to a terminal from the background, and to a pipe that nobody reads, must not stop or end us.
   for (const int signal : {SIGPIPE, SIGTTIN, SIGTTOU}) ::signal(signal, SIG_IGN);
+  // What a stopped app leaves is then ours to reap, also where another process 1 takes its time for it.
+  if (parent->options_.exec.on_change == OnChange::kRestart) ::prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL);
   auto signals =
       SignalInbox::Open(loop, parent->options_.inherited.ignored,
                         [&app = *parent](const ReceivedSignal& signal, base::Now now) { app.OnSignal(signal, now); });
@@ -65,7 +71,8 @@ AppParent::AppParent(base::EventLoop& loop, Log& log, AppOptions options)
       at_terminal_(HasTerminal()),
       chance_(std::random_device()()),
       patience_(loop, [this](base::Now) { OnPatienceLost(); }),
-      restart_(loop, [this](base::Now) { StopForRestart(); }),
+      restart_(loop, [this](base::Now now) { StopForRestart(now); }),
+      relaunch_(loop, [this](base::Now now) { Relaunch(now); }),
       tell_again_(loop, [this](base::Now) { Tell(); }) {}
 
 void AppParent::OnValues(const Values& values, base::Now now) {
@@ -108,6 +115,7 @@ void AppParent::End(int code) {
   exit_code_ = code;
   patience_.Stop();
   restart_.Stop();
+  relaunch_.Stop();
   tell_again_.Stop();
   loop_.Stop();
 }
@@ -124,13 +132,18 @@ void AppParent::OnPatienceLost() {
 }
 
 void AppParent::OnSignal(const ReceivedSignal& signal, base::Now now) {
-  if (signal.number == SIGCHLD) return OnChildEnded();
+  if (signal.number == SIGCHLD) return OnChildEnded(now);
   if (child_) return PassOn(signal, now);
   if (signal.number == SIGTSTP) return signals_->StopSelf();
   constexpr std::array kEnding{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGALRM};
+  if (relaunch_.running() && AsksToEnd(signal.number)) return End(exit_code_);
   if (launched_ || std::ranges::find(kEnding, signal.number) == kEnding.end()) return;
   log_.Info("ended by " + NameOf(signal.number) + " before the app was started");
   End(kSignalled + signal.number);
+}
+
+bool AppParent::AsksToEnd(int signal) const {
+  return signal == SIGTERM || signal == SIGINT || signal == options_.exec.stop_signal;
 }
 
 // Whether the kernel has sent it to the app as well.
@@ -143,7 +156,7 @@ bool AppParent::Shared(const ReceivedSignal& signal) const {
 }
 
 void AppParent::PassOn(const ReceivedSignal& signal, base::Now now) {
-  if (signal.number == SIGTERM || signal.number == SIGINT || signal.number == options_.exec.stop_signal) {
+  if (AsksToEnd(signal.number)) {
     asked_to_end_ = true;
     stopping_ = false;
     patience_.Stop();
@@ -153,20 +166,29 @@ void AppParent::PassOn(const ReceivedSignal& signal, base::Now now) {
   if (signal.number == SIGTSTP) signals_->StopSelf();
 }
 
-void AppParent::OnChildEnded() {
+void AppParent::OnChildEnded(base::Now now) {
   while (const auto ended = NextEnded()) {
     const bool app = child_ && child_->pid() == ended->pid;
     // What is left of it would run beside the new one. Before it is reaped, its number is also its group's alone.
     if (app && stopping_) child_->Kill();
     Reap(ended->pid);
-    if (app) OnAppEnded(ended->code);
+    if (app) OnAppEnded(ended->code, now);
   }
 }
 
-void AppParent::OnAppEnded(int code) {
-  child_.reset();
+void AppParent::OnAppEnded(int code, base::Now now) {
+  ended_ = Stopped{*std::exchange(child_, std::nullopt), now.mono};
   patience_.Stop();
   if (!std::exchange(stopping_, false)) return End(code);
+  exit_code_ = code;  // if we are to end before it is started again
+  Relaunch(now);
+}
+
+// As soon as nobody of the old one's holds its port, or whatever else there is one of.
+void AppParent::Relaunch(base::Now now) {
+  if (!ended_->app.left_somebody()) return Launch();
+  if (now.mono - ended_->at < kMaxWaitForGroup) return relaunch_.Start(kLookForGroupEvery);
+  log_.Warn("what is left of the app's process group was killed, and is still there; the app is started all the same");
   Launch();
 }
 
@@ -183,9 +205,9 @@ void AppParent::PlanRestart(base::Now now) {
   }
 }
 
-void AppParent::StopForRestart() {
+void AppParent::StopForRestart(base::Now now) {
   due_.reset();
-  OnChildEnded();  // one that has ended by itself meanwhile is not started again
+  OnChildEnded(now);  // one that has ended by itself meanwhile is not started again
   if (!child_) return;
   // With the version, because equal lines are left out for a minute.
   log_.Info("restarting the app, changed: " + Differences(MapOf(*newest_), launched_->dials) + " (version " +

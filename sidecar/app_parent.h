@@ -58,6 +58,11 @@ class AppParent : public ValuesListener {
     Dials dials;
   };
 
+  struct Stopped {
+    Child app;  // reaped
+    base::MonoTime at;
+  };
+
   AppParent(base::EventLoop& loop, Log& log, AppOptions options);
 
   void Launch();
@@ -66,12 +71,14 @@ class AppParent : public ValuesListener {
 
   void OnSignal(const ReceivedSignal& signal, base::Now now);
   void PassOn(const ReceivedSignal& signal, base::Now now);
+  bool AsksToEnd(int signal) const;
   bool Shared(const ReceivedSignal& signal) const;
-  void OnChildEnded();
-  void OnAppEnded(int code);
+  void OnChildEnded(base::Now now);
+  void OnAppEnded(int code, base::Now now);
 
   void PlanRestart(base::Now now);
-  void StopForRestart();
+  void StopForRestart(base::Now now);
+  void Relaunch(base::Now now);
   void Tell();
   base::Result<void> CheckEnvFile() const;
   base::Result<void> Signal() const;
@@ -86,6 +93,7 @@ class AppParent : public ValuesListener {
   std::optional<Launched> launched_;
   Told told_;
   std::optional<Child> child_;
+  std::optional<Stopped> ended_;       // the one before
   std::optional<base::MonoTime> due_;  // the planned restart
   bool stopping_ = false;              // for a restart
   bool asked_to_end_ = false;          // somebody ends it: it is not for us to start it again
@@ -93,6 +101,7 @@ class AppParent : public ValuesListener {
   std::unique_ptr<SignalInbox> signals_;
   base::Timer patience_;  // until there are values; then until a stopped app is killed
   base::Timer restart_;
+  base::Timer relaunch_;  // runs while the group of a stopped app is not gone
   base::Timer tell_again_;
 };
 

@@ -158,6 +158,8 @@ void Child::Kill() const {
   ::kill(pid_, SIGKILL);  // it may have left its group
 }
 
+bool Child::left_somebody() const { return own_group_ && (::kill(-pid_, 0) == 0 || errno != ESRCH); }
+
 std::optional<Ended> NextEnded() {
   siginfo_t info{};
   if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return std::nullopt;

@@ -50,6 +50,8 @@ class Child {
   void Signal(int signal) const;
   // SIGKILL for it, and where it leads a process group for all that are left in that.
   void Kill() const;
+  // After Reap(): whether the process group that it led has members yet, ended ones that nobody reaped among them.
+  bool left_somebody() const;
 
  private:
   Child(pid_t pid, bool own_group) : pid_(pid), own_group_(own_group) {}

@@ -131,6 +131,20 @@ class ExecOnChange(EndToEndTest):
         eventually("its child is gone too", lambda: gone(born))
         self.assertEqual(len(app.said("SIGTERM")), 1, "told to the app alone")
 
+    def test_restart_waits_until_what_was_left_is_gone(self):
+        pod = self.pod().start_ready()
+        look = "if read left <$OUT/left && test -e /proc/$left; then echo side by side; fi; "
+        leave = "cat $OUT/app/said.held & echo $! >$OUT/left; "  # until the test is over
+        script = f"trap 'exit 3' TERM; {look}{leave}echo {NAME}=${NAME} >>$OUT/starts; wait"
+        app = self.app(pod.run_dir, *RESTART, command=("sh", "-c", script), env={"OUT": str(self.where)}).start()
+        starts = self.where / "starts"
+        for times, value in enumerate((100, 200, 300, 400), 1):
+            self.consul.put(KEY, value)
+            eventually(f"start {times}", lambda n=times: app.alive() and starts.read_text().count("\n") == n)
+        self.assertNotIn("side by side", app.log())
+        app.signal(signal.SIGTERM)
+        self.assertEqual(app.wait_end(), 3)
+
     def test_an_app_that_ends_by_itself_is_not_started_again(self):
         pod = self.pod().start_ready()
         done = envdial("exec", "--run-dir", pod.run_dir, *RESTART, "--", "sh", "-c", "exit 5")

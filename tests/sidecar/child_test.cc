@@ -121,8 +121,9 @@ TEST_F(ChildTest, KillReachesItsGroupAlsoWhenItHasEnded) {
   ASSERT_TRUE(ended);
   write.Reset();
   EXPECT_EQ(::getpgid(ended->pid), ended->pid);
-  child_->Kill();
   Reap(ended->pid);
+  EXPECT_TRUE(child_->left_somebody());
+  child_->Kill();
   char byte = 0;
   EXPECT_EQ(::read(read.get(), &byte, 1), 0);
 }
