@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * envdial's values, read from the memory-mapped snapshot of a sidecar. C11 or C++; Linux; nothing to link.
+ * envdial's values, read from the memory-mapped snapshot of a sidecar. C11 or C++; 64-bit Linux; nothing to link.
  *
  *     envdial_dials *dials;
  *     if (envdial_open(&dials, NULL) != 0) …            // $ENVDIAL_RUN_DIR, else /run/envdial
@@ -15,6 +15,9 @@
 #ifndef ENVDIAL_H
 #define ENVDIAL_H
 
+#ifndef __LP64__
+#error "envdial.h needs 64 bits: where they are not loaded at once, an atomic load writes, and the file is read-only"
+#endif
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* for -std=c11; include this before the system's headers then */
 #endif
@@ -53,6 +56,7 @@ extern "C" {
 #define ENVDIAL_MOVED UINT64_C(0x9d1a15edfeedbeef)
 /* The sidecar writes the heartbeat every second; one that is older than this belongs to one that is gone. */
 #define ENVDIAL_HEARTBEAT_LIMIT_NS INT64_C(5000000000)
+#define ENVDIAL_MOVING_NAP_NS INT64_C(1000000) /* to map a file takes less */
 
 enum envdial_type { ENVDIAL_INT = 1, ENVDIAL_FLOAT, ENVDIAL_BOOL, ENVDIAL_DURATION, ENVDIAL_STRING, ENVDIAL_JSON };
 enum envdial_state { ENVDIAL_NOT_READY = 0, ENVDIAL_STALE, ENVDIAL_READY };
@@ -217,6 +221,7 @@ static inline bool envdial_is_sound_(const struct envdial_header* file, uint64_t
   if (entries > words - file->directory || file->buckets % 8 != 0 || file->buckets > words) return false;
   if (file->bucket_count <= file->dials || (file->bucket_count & (file->bucket_count - 1)) != 0) return false;
   if ((uint64_t)file->bucket_count * 4 > words - file->buckets || file->slot_bytes % 8 != 0) return false;
+  if (file->slot_bytes < sizeof(struct envdial_slot)) return false;
   for (int i = 0; i < 2; ++i) {
     if (file->slots[i] % 8 != 0 || file->slots[i] > words || file->slot_bytes > words - file->slots[i]) return false;
   }
@@ -226,7 +231,7 @@ static inline bool envdial_is_sound_(const struct envdial_header* file, uint64_t
       return false;
     if (entry->name > words || entry->name_bytes > words - entry->name) return false;
     if (entry->unit > words || entry->unit_bytes > words - entry->unit) return false;
-    if (entry->record % 8 != 0 || entry->capacity % 8 != 0) return false;
+    if (entry->record < sizeof(struct envdial_slot) || entry->record % 8 != 0 || entry->capacity % 8 != 0) return false;
     if ((uint64_t)entry->record + sizeof(struct envdial_record) + entry->capacity > file->slot_bytes) return false;
   }
   return true;
@@ -311,11 +316,15 @@ static inline void envdial_point_(envdial_dial* dial, const struct envdial_entry
   ENVDIAL_STORE(dial->word, word);
 }
 
-/* Points a dial to its entry in the present file, if that has it and with the same type. */
-static inline void envdial_follow_(envdial_dial* dial) {
-  const struct envdial_header* file = ENVDIAL_LOAD(dial->owner->file);
+/* Points a dial to its entry in `file`, if that has it and with the same type. */
+static inline void envdial_follow_(envdial_dial* dial, const struct envdial_header* file) {
   const struct envdial_entry* entry = envdial_entry_(file, dial->name, strlen(dial->name));
   if (entry != NULL && entry->type == (uint32_t)dial->type) envdial_point_(dial, entry);
+}
+
+static inline void envdial_follow_all_(envdial_dials* dials, const struct envdial_header* file) {
+  envdial_dial* dial = __atomic_load_n(&dials->dials, __ATOMIC_SEQ_CST);
+  for (; dial != NULL; dial = dial->next) envdial_follow_(dial, file);
 }
 
 /* Goes over to the file that stands at the path now, if it is another one. Of several threads one does it, the others
@@ -333,19 +342,23 @@ static inline int envdial_move_(envdial_dials* dials) {
     failed = envdial_map_(dials->path, &file, &status);
   }
   if (failed == 0 && file != NULL) {
-    if (dials->old_count < ENVDIAL_OLD_FILES) dials->old[dials->old_count++] = dials->file;
+    const struct envdial_header* old = dials->file;
+    /* The dials first: who sees the new version finds its values; then those that envdial_find() added meanwhile. What
+     * the file is called comes last: the child of a fork that cut this short does it again. */
+    envdial_follow_all_(dials, file);
+    __atomic_store_n(&dials->file, file, __ATOMIC_SEQ_CST);
+    if (dials->old_count < ENVDIAL_OLD_FILES) dials->old[dials->old_count++] = old;
+    envdial_follow_all_(dials, file);
     dials->device = status.st_dev;
     dials->inode = status.st_ino;
-    ENVDIAL_STORE(dials->file, file);
-    for (envdial_dial* dial = ENVDIAL_LOAD(dials->dials); dial != NULL; dial = dial->next) envdial_follow_(dial);
   }
   ENVDIAL_STORE(dials->mover, 0);
   return failed;
 }
 
 static inline bool envdial_alive_(const struct envdial_header* file) {
-  const int64_t heartbeat = ENVDIAL_LOAD(file->heartbeat); /* first: one that comes meanwhile would be later than now */
-  const int64_t age = envdial_now_() - heartbeat;
+  /* The heartbeat first: one that comes meanwhile would be later than now. */
+  const int64_t heartbeat = ENVDIAL_LOAD(file->heartbeat), age = envdial_now_() - heartbeat;
   return age >= 0 && age < ENVDIAL_HEARTBEAT_LIMIT_NS;
 }
 
@@ -392,22 +405,20 @@ static inline void envdial_close(envdial_dials* dials) {
  * ENOMEM. Do it once, and keep it: it lives as long as `dials`. */
 static inline envdial_dial* envdial_find(envdial_dials* dials, const char* name) {
   const size_t bytes = strlen(name);
-  const struct envdial_entry* entry = envdial_entry_(ENVDIAL_LOAD(dials->file), name, bytes);
-  envdial_dial* dial = NULL;
-  if (entry == NULL) {
-    errno = ENOENT;
-  } else {
-    dial = (envdial_dial*)malloc(sizeof *dial + bytes + 1);
-  }
+  envdial_refresh(dials);
+  const struct envdial_header *file = ENVDIAL_LOAD(dials->file), *now;
+  const struct envdial_entry* entry = envdial_entry_(file, name, bytes);
+  if (entry == NULL) errno = ENOENT;
+  envdial_dial* dial = entry != NULL ? (envdial_dial*)malloc(sizeof *dial + bytes + 1) : NULL;
   if (dial == NULL) return NULL;
   dial->name = (const char*)memcpy(dial + 1, name, bytes + 1);
   dial->type = (enum envdial_type)entry->type;
   dial->owner = dials;
   envdial_point_(dial, entry);
   dial->next = ENVDIAL_LOAD(dials->dials);
-  while (!__atomic_compare_exchange_n(&dials->dials, &dial->next, dial, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+  while (!__atomic_compare_exchange_n(&dials->dials, &dial->next, dial, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
   }
-  if (ENVDIAL_LOAD(dials->file) != envdial_file_of_(entry)) envdial_follow_(dial);
+  for (; (now = __atomic_load_n(&dials->file, __ATOMIC_SEQ_CST)) != file; file = now) envdial_follow_(dial, now);
   return dial;
 }
 
@@ -445,24 +456,27 @@ static inline double envdial_double(const envdial_dial* dial) {
 /* The present value of a bool. */
 static inline bool envdial_bool(const envdial_dial* dial) { return envdial_word_(dial) != 0; }
 
+static inline bool envdial_is_of_(const struct envdial_entry* entry, uint32_t types) {
+  return entry != NULL && (types >> (entry->type & 31) & 1) != 0;
+}
+
 __attribute__((noinline, cold, unused)) static bool envdial_word_of_slowly_(envdial_dials* dials, const char* name,
-                                                                            uint64_t* word) {
-  envdial_reads_left_ = ENVDIAL_READS_BETWEEN_LOOKS;
-  envdial_refresh(dials);
-  const struct envdial_header* file = ENVDIAL_LOAD(dials->file);
-  const struct envdial_entry* entry = envdial_entry_(file, name, strlen(name));
-  return entry != NULL && envdial_copy_(entry, word, NULL, 0) >= 0;
+                                                                            uint32_t types, uint64_t* word) {
+  const bool due = envdial_reads_left_ == 0;
+  if (due) envdial_reads_left_ = ENVDIAL_READS_BETWEEN_LOOKS;
+  if (due || ENVDIAL_LOAD(ENVDIAL_LOAD(dials->file)->superseded) != 0) envdial_refresh(dials);
+  const struct envdial_entry* entry = envdial_entry_(ENVDIAL_LOAD(dials->file), name, strlen(name));
+  return envdial_is_of_(entry, types) && envdial_copy_(entry, word, NULL, 0) >= 0;
 }
 
 /* The bits of the scalar called `name`, if its type is one of `types` (bits 1 << enum envdial_type). */
 static inline bool envdial_word_of_(envdial_dials* dials, const char* name, uint32_t types, uint64_t* word) {
   const struct envdial_header* file = ENVDIAL_LOAD(dials->file);
   const struct envdial_entry* entry = envdial_entry_(file, name, strlen(name));
-  if (ENVDIAL_UNLIKELY(entry == NULL) || (types >> (entry->type & 31) & 1) == 0) return false;
+  const bool look = --envdial_reads_left_ == 0;
+  if (ENVDIAL_UNLIKELY(look || !envdial_is_of_(entry, types))) return envdial_word_of_slowly_(dials, name, types, word);
   *word = ENVDIAL_LOAD(*(const uint64_t*)envdial_at_(file, entry->word));
-  if (ENVDIAL_UNLIKELY(*word == ENVDIAL_MOVED)) return envdial_word_of_slowly_(dials, name, word);
-  if (ENVDIAL_UNLIKELY(--envdial_reads_left_ == 0)) return envdial_word_of_slowly_(dials, name, word);
-  return true;
+  return ENVDIAL_UNLIKELY(*word == ENVDIAL_MOVED) ? envdial_word_of_slowly_(dials, name, types, word) : true;
 }
 
 /* Scalars by their names, for those who can't keep a handle: ten times its cost, a tenth of getenv()'s. `otherwise`
@@ -483,16 +497,21 @@ static inline bool envdial_bool_of(envdial_dials* dials, const char* name, bool 
   return envdial_word_of_(dials, name, 1 << ENVDIAL_BOOL, &word) ? word != 0 : otherwise;
 }
 
-/* The present value of any dial as it stands in the environment, cut to size - 1 bytes and a NUL. Returns its whole
- * length, as snprintf does; -EAGAIN. */
-static inline int64_t envdial_text(const envdial_dial* dial, char* text, size_t size) {
-  uint64_t scalar;
+/* The entry of a dial, after a look for a new file where that is due. */
+static inline const struct envdial_entry* envdial_present_(const envdial_dial* dial) {
   if (ENVDIAL_UNLIKELY(--envdial_reads_left_ == 0) ||
       ENVDIAL_UNLIKELY(ENVDIAL_LOAD(envdial_file_of_(ENVDIAL_LOAD(dial->entry))->superseded) != 0)) {
     envdial_reads_left_ = ENVDIAL_READS_BETWEEN_LOOKS;
     envdial_refresh(dial->owner);
   }
-  const int64_t bytes = envdial_copy_(ENVDIAL_LOAD(dial->entry), &scalar, text, size > 0 ? size - 1 : 0);
+  return ENVDIAL_LOAD(dial->entry);
+}
+
+/* The present value of any dial as it stands in the environment, cut to size - 1 bytes and a NUL. Returns its whole
+ * length, as snprintf does; -EAGAIN. */
+static inline int64_t envdial_text(const envdial_dial* dial, char* text, size_t size) {
+  uint64_t scalar;
+  const int64_t bytes = envdial_copy_(envdial_present_(dial), &scalar, text, size > 0 ? size - 1 : 0);
   if (bytes >= 0 && size > 0) text[(size_t)bytes < size ? (size_t)bytes : size - 1] = '\0';
   return bytes;
 }
@@ -512,7 +531,7 @@ static inline enum envdial_state envdial_state(envdial_dials* dials) {
 
 /* Where the value came from when it was chosen; other numbers may come. 0 if that could not be read. */
 static inline enum envdial_origin envdial_origin(const envdial_dial* dial) {
-  const struct envdial_entry* entry = ENVDIAL_LOAD(dial->entry);
+  const struct envdial_entry* entry = envdial_present_(dial);
   const struct envdial_header* file = envdial_file_of_(entry);
   for (int tries = 0; tries < ENVDIAL_MAX_TRIES; ++tries) {
     const struct envdial_slot* slot = envdial_slot_(file);
@@ -538,22 +557,23 @@ static inline int64_t envdial_age(envdial_dials* dials) {
   return age > 0 ? age : 0;
 }
 
-/* Scalars of one and the same version: words[i] has the bits of dials[i]. Returns the version; 0 if the dials are not
- * of one file any more (then find them anew) or after a thousand tries. */
+/* Scalars of one and the same version: words[i] has the bits of dials[i]. Returns the version; 0 after a thousand
+ * tries, as when another thread is just going over to a new file, and always once a new file lacks one of the dials. */
 static inline uint64_t envdial_together(const envdial_dial* const* wanted, uint64_t* words, size_t count) {
   if (count == 0) return 0;
   envdial_refresh(wanted[0]->owner);
-  const struct envdial_header* file = ENVDIAL_LOAD(wanted[0]->owner->file);
   for (int tries = 0; tries < ENVDIAL_MAX_TRIES; ++tries) {
     if (tries > 0) ENVDIAL_ON_RETRY();
+    const struct envdial_header* file = ENVDIAL_LOAD(wanted[0]->owner->file);
     const struct envdial_slot* slot = envdial_slot_(file);
     const uint64_t sequence = ENVDIAL_LOAD(slot->sequence), version = ENVDIAL_LOAD(slot->version);
-    for (size_t i = 0; i < count; ++i) {
-      const struct envdial_entry* entry = ENVDIAL_LOAD(wanted[i]->entry);
-      if (envdial_file_of_(entry) != file) return 0;
-      words[i] = ENVDIAL_LOAD(envdial_record_(slot, entry)->scalar);
+    size_t done = 0;
+    for (; done < count; ++done) {
+      const struct envdial_entry* entry = ENVDIAL_LOAD(wanted[done]->entry);
+      if (envdial_file_of_(entry) != file) break;
+      words[done] = ENVDIAL_LOAD(envdial_record_(slot, entry)->scalar);
     }
-    if (envdial_is_whole_(file, slot, sequence)) return version;
+    if (done == count && envdial_is_whole_(file, slot, sequence)) return version;
   }
   return 0;
 }
@@ -566,8 +586,10 @@ static inline int envdial_wait(envdial_dials* dials, uint64_t version, int timeo
     const struct envdial_header* file = ENVDIAL_LOAD(dials->file);
     const uint32_t changes = ENVDIAL_LOAD(file->changes);
     if (envdial_version(dials) != version) return 1;
+    const bool moving = ENVDIAL_LOAD(dials->mover) != 0; /* another thread: of the file that it leaves, none wakes */
     if (ENVDIAL_LOAD(dials->file) != file) continue;
     int64_t nap = envdial_alive_(file) ? ENVDIAL_HEARTBEAT_LIMIT_NS : ENVDIAL_HEARTBEAT_LIMIT_NS / 10;
+    if (moving) nap = ENVDIAL_MOVING_NAP_NS;
     const int64_t left = end - envdial_now_();
     if (timeout_ms >= 0 && left <= 0) return 0;
     if (timeout_ms >= 0 && left < nap) nap = left;
@@ -578,8 +600,7 @@ static inline int envdial_wait(envdial_dials* dials, uint64_t version, int timeo
 
 /* ---- Telling ---- */
 
-/* Sends the request and reads the first bytes of the answer, at most `room`, for a second each. How many, or why not.
- */
+/* Sends the request and reads the first bytes of the answer, at most `room`, for a second each. How many; why not. */
 static inline int64_t envdial_ask_(const struct sockaddr_un* address, const char* request, char* answer, size_t room) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
@@ -588,7 +609,8 @@ static inline int64_t envdial_ask_(const struct sockaddr_un* address, const char
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second);
   int64_t got = connect(fd, (const struct sockaddr*)address, sizeof *address);
   if (got == 0) got = send(fd, request, strlen(request), MSG_NOSIGNAL);
-  if (got >= 0) got = recv(fd, answer, room, MSG_WAITALL);
+  const int64_t end = envdial_now_() + 1000000000;
+  while (got >= 0 && (got = recv(fd, answer, room, MSG_WAITALL)) < 0 && errno == EINTR && envdial_now_() < end) got = 0;
   if (got < 0) got = -errno;
   close(fd);
   return got;
@@ -609,8 +631,7 @@ static inline int envdial_applied(const envdial_dials* dials, const char* consum
   const int body_bytes =
       snprintf(body, sizeof body, "{\"consumer\": \"%s\", \"version\": %llu}", consumer, (unsigned long long)version);
   snprintf(request, sizeof request,
-           "PUT /v1/applied HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-           "Content-Length: %d\r\n\r\n%s",
+           "PUT /v1/applied HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
            body_bytes, body);
   const int64_t got = envdial_ask_(&address, request, answer, sizeof answer - 1);
   if (got < 0) return (int)got;

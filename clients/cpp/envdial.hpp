@@ -10,6 +10,7 @@
 #ifndef ENVDIAL_HPP
 #define ENVDIAL_HPP
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <climits>
@@ -142,10 +143,10 @@ class Dials {
     return this->version();
   }
 
-  /// The same, but at most so long; false if nothing changed.
+  /// The same, but at most so long, and not at all where that is negative; false if nothing changed.
   bool Wait(std::uint64_t version, std::chrono::milliseconds timeout) {
-    return envdial_wait(dials_.get(), version,
-                        timeout.count() > INT_MAX ? INT_MAX : static_cast<int>(timeout.count())) != 0;
+    const auto wanted = std::clamp(timeout, std::chrono::milliseconds(0), std::chrono::milliseconds(INT_MAX));
+    return envdial_wait(dials_.get(), version, static_cast<int>(wanted.count())) != 0;
   }
 
   /// Tells the sidecar that `consumer` (1 to 40 of a-z, 0-9 and -) runs with `version`, so that its operators see that.
