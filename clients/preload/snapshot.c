@@ -15,7 +15,7 @@ struct source {
   struct source* older;  // with dials that this one lacks; or NULL
   uint32_t was_left;     // atomic: 1 once somebody went to look for the file that supersedes it
   uint32_t bucket_mask;
-  uint32_t* buckets;  // by quick_hash(): 0, or 1 + the index of a dial
+  uint32_t* buckets;  // by envdial_hash(): 0, or 1 + the index of a dial
   struct memory_of_dial dials[];
 };
 
@@ -35,30 +35,12 @@ static int64_t now_coarsely(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-// Eight characters at a time: the file's own hash takes them in one by one, and all of a program's names come by here.
-static uint32_t quick_hash(const char* name, size_t bytes) {
-  const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
-  uint64_t hash = bytes, last = 0;
-  for (size_t i = 0; i + 8 < bytes; i += 8) {
-    uint64_t word = 0;
-    memcpy(&word, name + i, 8);
-    hash = (hash ^ word) * odd;
-    hash ^= hash >> 32;
-  }
-  if (bytes >= 8) {
-    memcpy(&last, name + bytes - 8, 8);
-  } else {
-    for (size_t i = 0; i < bytes; ++i) last = last << 8 | (unsigned char)name[i];
-  }
-  return (uint32_t)(((hash ^ last) * odd) >> 32);
-}
-
 static const struct envdial_entry* directory_of(const struct source* source) {
   return envdial_at_(source->file, source->file->directory);
 }
 
 static bool find_in(struct source* source, const char* name, size_t bytes, struct dial* dial) {
-  const uint32_t hash = quick_hash(name, bytes);
+  const uint32_t hash = envdial_hash(name, bytes);
   for (; source != NULL; source = source->older) {
     for (uint32_t at = hash;; ++at) {
       const uint32_t bucket = source->buckets[at & source->bucket_mask];
@@ -75,7 +57,7 @@ static bool find_in(struct source* source, const char* name, size_t bytes, struc
 static void fill_buckets(struct source* source) {
   const struct envdial_entry* entry = directory_of(source);
   for (uint32_t i = 0; i < source->file->dials; ++i, ++entry) {
-    uint32_t at = quick_hash(envdial_at_(source->file, entry->name), entry->name_bytes);
+    uint32_t at = envdial_hash(envdial_at_(source->file, entry->name), entry->name_bytes);
     while (source->buckets[at & source->bucket_mask] != 0) ++at;
     source->buckets[at & source->bucket_mask] = i + 1;
   }
