@@ -121,7 +121,8 @@ class App {
     for (Followed& dial : followed_) {
       try {
         if (!dial.handle) dial.handle = Find(dials_, dial.type, dial.name.c_str());
-      } catch (const std::out_of_range&) {  // the next dials file may have it
+      } catch (const std::out_of_range&) {
+        continue;  // the next dials file may have it
       }
     }
   }
