@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,13 +41,20 @@ constexpr std::uint64_t kBatch = 800;  // reads between two looks at the clock
 constexpr std::chrono::milliseconds kStall{1};
 constexpr std::uint64_t kLimit = 1'000'000'007;  // texts and scalars differ in what they make of a version
 
+// Times in which a piece of work took longer than a stall although this process did not wait for a processor.
+struct Stalls {
+  std::uint64_t own;     // it ran, or slept
+  std::uint64_t stolen;  // it did neither: the hypervisor ran somebody else, as the clock of its processor time tells
+};
+
 // Shared by all processes of the drill.
 struct Board {
   std::uint64_t begun;  // the newest version that a writer may have stored a part of
   struct Reader {
-    std::uint64_t reads, versions, wrong, most_retries, stalls;
+    std::uint64_t reads, versions, wrong, most_retries;
+    Stalls stalls;
   } readers[kReaders];
-  std::uint64_t idle_stalls;
+  Stalls control;
 };
 
 const std::vector<envdial::base::DialInfo> kDials = {
@@ -99,22 +107,38 @@ class RunDelay {
   envdial::base::UniqueFd fd_{::open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC)};
 };
 
-// Counts how often a piece of work took longer than a stall although this process did not wait for a processor.
 class StallWatch {
  public:
+  explicit StallWatch(Stalls& stalls) : stalls_(stalls) {}
+
   template <typename Work>
   void Watch(const Work& work) {
     const std::uint64_t waited = delay_.Now();
+    const Spent before = SpentSoFar();
     const auto begin = Clock::now();
     work();
     const auto took = Clock::now() - begin;
-    if (took > kStall && delay_.Now() == waited) ++stalls_;
+    if (took <= kStall || delay_.Now() != waited) return;
+    const Spent after = SpentSoFar();
+    const bool own = after.processor - before.processor > kStall || after.sleeps != before.sleeps;
+    ++(own ? stalls_.own : stalls_.stolen);
   }
-  std::uint64_t stalls() const { return stalls_; }
 
  private:
+  struct Spent {
+    std::chrono::nanoseconds processor;
+    long sleeps;
+  };
+  static Spent SpentSoFar() {
+    struct timespec time{};
+    struct rusage usage{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    ::getrusage(RUSAGE_SELF, &usage);
+    return {std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec), usage.ru_nvcsw};
+  }
+
   RunDelay delay_;
-  std::uint64_t stalls_ = 0;
+  Stalls& stalls_;
 };
 
 class Reader {
@@ -128,13 +152,12 @@ class Reader {
         mine_(mine) {}
 
   void Read(std::uint64_t reads) {
-    StallWatch watch;
+    StallWatch watch(mine_.stalls);
     while (mine_.reads < reads) {
       watch.Watch([&] {
         for (std::uint64_t i = 0; i < kBatch / 4; ++i) ReadEach();
       });
       mine_.reads += kBatch;
-      mine_.stalls = watch.stalls();
     }
     envdial_refresh(dials_);
   }
@@ -219,12 +242,11 @@ pid_t StartControl(Board& board) {
   const pid_t pid = ::fork();
   if (pid != 0) return pid;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  StallWatch watch;
+  StallWatch watch(board.control);
   for (;;) {
     watch.Watch([] {
       for (std::uint64_t i = 0; i < 100; ++i) LimitOf(std::strtoull(NameOf(i).c_str(), nullptr, 10));
     });
-    board.idle_stalls = watch.stalls();
   }
 }
 
@@ -277,13 +299,16 @@ int main(int count, char** words) {
               static_cast<unsigned long long>(board.begun), static_cast<unsigned long long>(kills));
   for (const Board::Reader& reader : board.readers) {
     std::printf(
-        "reader: %llu reads, %llu values, %llu wrong, at most %llu retries of one round, %llu stalls above 1 ms\n",
+        "reader: %llu reads, %llu values, %llu wrong, at most %llu retries of one round, %llu stalls above 1 ms and "
+        "%llu "
+        "of the machine's\n",
         static_cast<unsigned long long>(reader.reads), static_cast<unsigned long long>(reader.versions),
         static_cast<unsigned long long>(reader.wrong), static_cast<unsigned long long>(reader.most_retries),
-        static_cast<unsigned long long>(reader.stalls));
+        static_cast<unsigned long long>(reader.stalls.own), static_cast<unsigned long long>(reader.stalls.stolen));
   }
-  std::printf("beside them, a process that shares nothing with the writer: %llu stalls above 1 ms\n",
-              static_cast<unsigned long long>(board.idle_stalls));
+  std::printf("beside them, a process that shares nothing with the writer: %llu and %llu\n",
+              static_cast<unsigned long long>(board.control.own),
+              static_cast<unsigned long long>(board.control.stolen));
   std::filesystem::remove_all(directory);
   return well ? 0 : 1;
 }
