@@ -211,6 +211,17 @@ static inline int64_t envdial_now_(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* Whether each bucket is empty or has a dial, and one is empty: a search for a name ends. */
+static inline bool envdial_has_sound_buckets_(const struct envdial_header* file) {
+  const uint32_t* buckets = (const uint32_t*)envdial_at_(file, file->buckets);
+  uint32_t empty = 0;
+  for (uint32_t i = 0; i < file->bucket_count; ++i) {
+    if (buckets[i] > file->dials) return false;
+    if (buckets[i] == 0) ++empty;
+  }
+  return empty > 0;
+}
+
 /* Whether everything that the header tells lies within `bytes`. */
 static inline bool envdial_is_sound_(const struct envdial_header* file, uint64_t bytes) {
   if (bytes < sizeof *file || memcmp(file->magic, ENVDIAL_MAGIC, 8) != 0 || file->layout != ENVDIAL_LAYOUT)
@@ -234,7 +245,7 @@ static inline bool envdial_is_sound_(const struct envdial_header* file, uint64_t
     if (entry->record < sizeof(struct envdial_slot) || entry->record % 8 != 0 || entry->capacity % 8 != 0) return false;
     if ((uint64_t)entry->record + sizeof(struct envdial_record) + entry->capacity > file->slot_bytes) return false;
   }
-  return true;
+  return envdial_has_sound_buckets_(file);
 }
 
 static inline bool envdial_same_(const char* one, const char* other, size_t bytes) {
@@ -251,9 +262,7 @@ static inline const struct envdial_entry* envdial_entry_(const struct envdial_he
   const uint32_t* buckets = (const uint32_t*)envdial_at_(file, file->buckets);
   const struct envdial_entry* entries = (const struct envdial_entry*)envdial_at_(file, file->directory);
   const uint32_t mask = file->bucket_count - 1;
-  uint32_t at = envdial_hash(name, bytes) & mask;
-  for (uint32_t tries = 0; tries <= mask && buckets[at] != 0; ++tries, at = (at + 1) & mask) {
-    if (ENVDIAL_UNLIKELY(buckets[at] > file->dials)) return NULL;
+  for (uint32_t at = envdial_hash(name, bytes) & mask; buckets[at] != 0; at = (at + 1) & mask) {
     const struct envdial_entry* entry = &entries[buckets[at] - 1];
     if (entry->name_bytes == bytes && envdial_same_((const char*)envdial_at_(file, entry->name), name, bytes))
       return entry;

@@ -20,6 +20,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "clients/c/envdial.h"
@@ -128,8 +129,12 @@ void Measure(const Read& read) {
 
 int Read(std::string_view what, const char* run_dir) {
   const std::vector<std::string> names = Names();
+  // One after the other, as a compiler puts the literals of a program.
+  std::string literals;
+  for (const std::string& text : names) literals += text + '\0';
   std::array<const char*, 256> texts{};
-  std::ranges::transform(names, texts.begin(), &std::string::c_str);
+  const char* next = literals.c_str();
+  for (const char*& text : texts) text = std::exchange(next, next + std::strlen(next) + 1);
   const auto name = [&](int read) { return texts[static_cast<unsigned>(read) % texts.size()]; };
   envdial_dials* dials = nullptr;
   if (const int failed = envdial_open(&dials, run_dir); failed != 0) {
