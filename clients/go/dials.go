@@ -134,6 +134,9 @@ func (d *Dials) keep() {
 			rungFor, rungAt = f, changes
 			d.ring()
 		}
+		if f.isSuperseded() && d.moveNow(f) != f {
+			continue // nobody wakes those who sleep on the old file, and another goroutine may have been at the move
+		}
 		if !d.closed.Load() {
 			f.wait(changes, sleep)
 		}
@@ -170,11 +173,24 @@ func (d *Dials) move(from *file) *file {
 		return d.file.Load()
 	}
 	defer d.moving.Unlock()
-	now := time.Now()
-	if d.closed.Load() || d.file.Load() != from || now.Sub(d.movedAt) < moveAgainAfter {
+	if time.Since(d.movedAt) < moveAgainAfter {
 		return d.file.Load()
 	}
-	d.movedAt = now
+	return d.moveAlone(from)
+}
+
+// moveNow waits for whoever is at it, and tries it where that had no success.
+func (d *Dials) moveNow(from *file) *file {
+	d.moving.Lock()
+	defer d.moving.Unlock()
+	return d.moveAlone(from)
+}
+
+func (d *Dials) moveAlone(from *file) *file {
+	if d.closed.Load() || d.file.Load() != from {
+		return d.file.Load()
+	}
+	d.movedAt = time.Now()
 	if from.standsAt(d.path) {
 		return from
 	}
@@ -185,17 +201,17 @@ func (d *Dials) move(from *file) *file {
 	d.movedAt = time.Time{}
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
-	d.file.Store(f)
-	for _, dial := range d.handles {
+	for _, dial := range d.handles { // first: who sees the new version finds its values
 		dial.follow(f)
 	}
+	d.file.Store(f)
 	return f
 }
 
 // Refresh goes over to a new file where there is one. That is done in the background too, within seconds.
 func (d *Dials) Refresh() {
-	if f := d.present(); !f.isAlive() {
-		d.move(f)
+	if f := d.file.Load(); f.isSuperseded() || !f.isAlive() {
+		d.moveNow(f)
 	}
 }
 

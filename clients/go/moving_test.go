@@ -6,6 +6,7 @@ package envdial
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -47,7 +48,7 @@ func TestGoesOverToANewFile(t *testing.T) {
 		expect(t, "ratio", ratio.Load(), 0.25)
 	}
 	w.set("GREETING", 0, "hello")
-	eventually(t, "greeting", func() bool { return greeting.Load() == "hello" }) // the handles follow one by one
+	eventually(t, "greeting", func() bool { return greeting.Load() == "hello" })
 	eventually(t, "old files are unmapped", func() bool {
 		runtime.GC()
 		maps, err := os.ReadFile("/proc/self/maps")
@@ -60,6 +61,60 @@ func TestGoesOverToANewFile(t *testing.T) {
 		}
 		return mapped <= 2 // the present one, and one that the keeper may have at hand
 	})
+}
+
+// A goroutine that reads may be at the move when the keeper is woken, and may have no success with it: the keeper does
+// not sleep on the old file then, where nobody wakes it.
+func TestAMoveThatAnotherGoroutineHasBegunIsMade(t *testing.T) {
+	runDir := t.TempDir()
+	old := write(t, runDir, testRows())
+	d := open(t, runDir)
+	changes := []<-chan Change{d.Changes(context.Background()), d.Changes(context.Background())}
+	d.moving.Lock()
+	d.movedAt = time.Now().Add(time.Hour) // nobody else tries it again
+	rung := d.nextRing()
+	w := write(t, runDir, rowsWithLimit(700, "700"))
+	old.supersede()
+	<-rung
+	d.moving.Unlock()
+	for _, each := range changes {
+		expect(t, "from the new file", receive(t, each).Value, int64(700))
+	}
+	w.set("LIMIT", 800, "800")
+	for _, each := range changes {
+		expect(t, "of the new file", receive(t, each).Value, int64(800))
+	}
+}
+
+func TestWhoSeesTheNewVersionFindsItsValues(t *testing.T) {
+	const dials = 1000
+	rowsWith := func(value uint64) []row {
+		rows := make([]row, dials)
+		for i := range rows {
+			rows[i] = row{fmt.Sprintf("DIAL_%d", i), 1, value, fmt.Sprint(value), 0}
+		}
+		return rows
+	}
+	runDir := t.TempDir()
+	w := write(t, runDir, rowsWith(1))
+	d := open(t, runDir)
+	handles := make([]Int, dials)
+	for i, name := range d.Names() {
+		handles[i] = d.Int(name)
+	}
+	for value := uint64(2); value <= 50; value++ {
+		next := write(t, runDir, rowsWith(value))
+		next.publish(value)
+		w.supersede()
+		w = next
+		deadline := time.Now().Add(30 * time.Second)
+		for d.file.Load().version() != value { // not Version(): the keeper goes over, and this looks on closely
+			expect(t, "it is too late", time.Now().After(deadline), false)
+		}
+		for _, handle := range handles {
+			expect(t, handle.Name(), handle.Load(), int64(value))
+		}
+	}
 }
 
 func TestAValueThatIsTheMarkByChance(t *testing.T) {

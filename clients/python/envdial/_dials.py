@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 import time
 from datetime import datetime, timedelta
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
@@ -16,6 +17,9 @@ from ._watch import AsyncChanges, Bell, Watch
 _LOOK_EVERY = 1.0  # seconds; how often reads look at the heartbeat
 _MOVE_AGAIN_AFTER = 0.01  # seconds; where a superseded file has no successor that can be read, reads stay cheap
 _MAX_NAMES_SHOWN = 20
+# Held while the present file is replaced, and not while one is mapped. The child of a fork finds it free.
+_replacing = threading.RLock()
+os.register_at_fork(before=_replacing.acquire, after_in_parent=_replacing.release, after_in_child=_replacing.release)
 
 
 class Snapshot(NamedTuple):
@@ -131,8 +135,9 @@ class Dials(Mapping[str, Dial]):
     def close(self) -> None:
         """Ends every watch(); one that was about to sleep just now, within seconds. The file stays mapped as long as a
         Dial of it is held."""
-        file, self._file = self._file, None
-        self._dials = {}
+        with _replacing:
+            file, self._file = self._file, None
+            self._dials = {}
         if file is not None:
             file.wake()
 
@@ -147,9 +152,9 @@ class Dials(Mapping[str, Dial]):
             raise KeyError(f"there is no dial {name!r} in {self.path}; there are: {_list(list(file.entries))}")
         dial = self._dials.get(name)
         if dial is None:
-            dial = self._dials.setdefault(name, Dial(self, file, entry))
-            if self._file is not None and self._file is not file:  # another thread went over just now
-                dial._follow(self._file)
+            with _replacing:
+                dial = self._dials.setdefault(name, Dial(self, file, entry))
+                dial._follow(self._file or file)  # another thread may have gone over just now
         return dial
 
     def __contains__(self, name: object) -> bool:
@@ -218,11 +223,11 @@ class Dials(Mapping[str, Dial]):
 
     def refresh(self) -> None:
         """Goes over to a new file where there is one. All reads do that by themselves, within seconds."""
-        self._next_look = self._next_move = 0.0
-        self._present()
+        self._next_look = 0.0
+        self._present(at_once=True)
 
-    def _present(self) -> SnapshotFile:
-        file = self._newest()
+    def _present(self, at_once: bool = False) -> SnapshotFile:
+        file = self._newest(at_once)
         if file is None:
             raise ValueError(f"the snapshot {self.path} was closed")
         return file
@@ -231,8 +236,12 @@ class Dials(Mapping[str, Dial]):
         if time.monotonic() >= self._next_look:
             self._newest()
 
-    def _newest(self) -> Optional[SnapshotFile]:
-        """The file to read: goes over to a new one where there is reason to think that there is one."""
+    def _newest(self, at_once: bool = False) -> Optional[SnapshotFile]:
+        """The file to read: goes over to a new one where there is reason to think that there is one.
+
+        Reads go on with a superseded file while another thread maps its successor. Who would then sleep on it, where
+        nobody wakes, goes over `at_once`.
+        """
         file = self._file
         if file is None:
             return None
@@ -241,13 +250,12 @@ class Dials(Mapping[str, Dial]):
         if not superseded and now < self._next_look:
             return file
         self._next_look = now + _LOOK_EVERY
-        if (superseded and now < self._next_move) or (not superseded and file.is_alive()):
+        if (superseded and now < self._next_move and not at_once) or (not superseded and file.is_alive()):
             return file
         self._next_move = now + _MOVE_AGAIN_AFTER
         return self._move(file)
 
     def _move(self, file: SnapshotFile) -> Optional[SnapshotFile]:
-        # Two threads may do this at once: both find the same file, and either mapping is as good as the other.
         try:
             status = os.stat(self.path)
             if (status.st_dev, status.st_ino) == file.identity:
@@ -255,12 +263,13 @@ class Dials(Mapping[str, Dial]):
             new = SnapshotFile(self.path)
         except (OSError, BadSnapshot):
             return self._file  # the old one is read on
-        if self._file is None:
-            return None
-        self._file = new
-        self._next_move = 0.0
-        for dial in list(self._dials.values()):
-            dial._follow(new)
+        with _replacing:
+            if self._file is not file:  # another thread was faster, maybe with a newer file; or closed the dials
+                return self._file
+            for dial in self._dials.values():  # first: who sees the new version finds its values
+                dial._follow(new)
+            self._file = new
+            self._next_move = 0.0
         return new
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # How long a sleep is at most, in seconds: until the next look for a new file, which nothing would wake us for.
 _NAP = 5.0
-_NAP_ALONE = 0.5  # while the sidecar is gone
+_NAP_ALONE = 0.5  # while the sidecar is gone, or its new file cannot be read
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Change:
 
 
 def _nap(file: SnapshotFile) -> float:
-    return _NAP if file.is_alive() else _NAP_ALONE
+    return _NAP if file.is_alive() and not file.is_superseded() else _NAP_ALONE
 
 
 class _Differences:
@@ -53,7 +53,7 @@ class _Differences:
 
     def look(self) -> Optional[SnapshotFile]:
         """Appends what changed to `pending`; returns the file that it looked at, None when the dials are closed."""
-        file = self._dials._newest()
+        file = self._dials._newest(at_once=True)
         if file is None:
             return None
         version, _, readings = file.all_readings()
@@ -123,7 +123,7 @@ class Bell:
         seen, rang = None, True
         while self._goes_on(rang):
             try:
-                file = self._dials._newest()
+                file = self._dials._newest(at_once=True)
                 now = None if file is None else (file, file.changes())
                 if file is not None and now == seen:
                     file.wait(now[1], _nap(file))

@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
+import asyncio
 import gc
 import os
 import struct
+import threading
 import unittest
+from unittest import mock
 
 import snapshot_writer as writer_module
 from fixture import DIALS, GONE, SnapshotTest, eventually
 
 import envdial
+from envdial import _dials, _watch
 
 
-class GoingOver(SnapshotTest):
+class TestWithSuccessors(SnapshotTest):
     def successor(self, value, **options):
         return self.write([("LIMIT", "int", value, str(value)), *DIALS[1:]], **options)
 
+
+class GoingOver(TestWithSuccessors):
     def test_superseded(self):
         old = self.write()
         dials = envdial.open(self.run_dir)
@@ -135,6 +141,92 @@ class GoingOver(SnapshotTest):
                 os._exit(1)
         writer.publish(LIMIT=(501, "501"))
         self.assertEqual(os.waitpid(child, 0)[1], 0)
+
+
+class GoingOverTogether(TestWithSuccessors):
+    """One thread stands still where it maps the new file, until another one knows of that."""
+
+    def setUp(self):
+        super().setUp()
+        for module, name in ((_dials, "_MOVE_AGAIN_AFTER"), (_watch, "_NAP"), (_watch, "_NAP_ALONE")):
+            self.patch(module, name, 3600.0)  # none of them helps out
+        self.old = self.write()
+        self.dials = envdial.open(self.run_dir)
+        self.limit = self.dials["LIMIT"]
+        self.first, self.mapped, self.goes_on = threading.Lock(), threading.Event(), threading.Event()
+        self.addCleanup(self.goes_on.set)
+
+    def patch(self, target, name, value):
+        patched = mock.patch.object(target, name, value)
+        patched.start()
+        self.addCleanup(patched.stop)
+
+    def map_slowly(self, path):
+        file = envdial._file.SnapshotFile(path)
+        if self.first.acquire(blocking=False):
+            self.mapped.set()
+            self.goes_on.wait()
+        return file
+
+    def supersede(self):
+        self.patch(_dials, "SnapshotFile", self.map_slowly)
+        new = self.successor(700, version=2)
+        for clean_up in (self.old.change, new.change, self.dials.close):  # no thread sleeps for an hour
+            self.addCleanup(clean_up)
+        self.old.set_word(writer_module.SUPERSEDED, 1)
+        finish = self.in_thread(lambda: self.limit.text)  # the one that stands still
+        self.assertTrue(self.mapped.wait(30))
+        self.old.supersede()
+        return new, finish
+
+    def test_watches(self):
+        watches = [self.dials.watch() for _ in range(3)]
+        finish = [self.in_thread(lambda watch=watch: [next(watch), next(watch)]) for watch in watches]
+        new, reader = self.supersede()
+        eventually("one has seen it", lambda: self.limit.value == 700)
+        self.goes_on.set()
+        self.assertEqual(reader(), "700")
+        new.publish(RATIO=(0, "0"))
+        for changes in finish:
+            self.assertEqual([change.value for change in changes()], [700, 0.0])
+
+    def test_tasks(self):
+        changes = [self.dials.changes() for _ in range(3)]
+
+        async def main():
+            return [change.value for change in await asyncio.gather(*(one.__anext__() for one in changes))]
+
+        finish = self.in_thread(lambda: asyncio.run(main()))
+        eventually("they wait", lambda: len(self.dials._bell._waiting) == 3)
+        _, reader = self.supersede()
+        self.assertEqual(finish(), [700] * 3)
+        self.goes_on.set()
+        self.assertEqual(reader(), "700")
+
+    def test_who_comes_late_does_not_lead_back_to_an_older_file(self):
+        middle, reader = self.supersede()
+        self.successor(800, version=3)
+        middle.supersede()
+        self.dials.refresh()
+        self.goes_on.set()
+        self.assertEqual(reader(), "800")
+        self.assertEqual((self.dials.version, self.limit.value), (3, 800))
+
+    def test_who_sees_the_new_version_finds_its_values(self):
+        seen = []
+        follow = _dials.Dial._follow
+
+        def look_and_follow(dial, file):
+            seen.append((self.dials.version, self.limit.value))
+            follow(dial, file)
+
+        self.goes_on.set()
+        self.successor(700, version=2)
+        with mock.patch.object(_dials.Dial, "_follow", look_and_follow):
+            self.old.supersede()
+            self.assertEqual(self.limit.value, 700)
+        self.assertNotIn((2, 500), seen)
+        self.assertEqual((self.dials.version, self.limit.value), (2, 700))
 
 
 if __name__ == "__main__":
