@@ -140,7 +140,9 @@ std::vector<std::uint64_t> FormatEmptyFile(const std::vector<base::DialInfo>& di
     entry.self = header.directory + i * sizeof entry;
     entry.type = TypeOf(dials[i]);
     entry.flags = FlagsOf(dials[i]);
-    entry.name = places.Take(dials[i].name.size(), 1);
+    entry.name = static_cast<std::uint32_t>(dials[i].name.size() <= sizeof entry.short_name
+                                                ? entry.self + offsetof(envdial_entry, short_name)
+                                                : places.Take(dials[i].name.size(), 1));
     entry.name_bytes = static_cast<std::uint32_t>(dials[i].name.size());
     entry.unit = places.Take(dials[i].unit.size(), 1);
     entry.unit_bytes = static_cast<std::uint32_t>(dials[i].unit.size());

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <climits>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <optional>
@@ -128,6 +129,27 @@ class Dials {
   envdial::Duration Duration(const char* name) { return envdial::Duration(Find(name, ENVDIAL_DURATION)); }
   envdial::Text Text(const char* name) { return envdial::Text(Find(name)); }
 
+  /// By name, for those who can't keep a handle: ten times its cost. `otherwise` where there is no dial of that name
+  /// and type.
+  std::int64_t IntOf(std::string_view name, std::int64_t otherwise) noexcept {
+    std::uint64_t word = 0;
+    return WordOf(name, 1 << ENVDIAL_INT, word) ? static_cast<std::int64_t>(word) : otherwise;
+  }
+  double FloatOf(std::string_view name, double otherwise) noexcept {
+    std::uint64_t word = 0;
+    if (WordOf(name, 1 << ENVDIAL_FLOAT, word)) std::memcpy(&otherwise, &word, sizeof otherwise);
+    return otherwise;
+  }
+  bool BoolOf(std::string_view name, bool otherwise) noexcept {
+    std::uint64_t word = 0;
+    return WordOf(name, 1 << ENVDIAL_BOOL, word) ? word != 0 : otherwise;
+  }
+  std::chrono::nanoseconds DurationOf(std::string_view name, std::chrono::nanoseconds otherwise) noexcept {
+    std::uint64_t word = 0;
+    const bool found = WordOf(name, 1 << ENVDIAL_DURATION, word);
+    return found ? std::chrono::nanoseconds(static_cast<std::int64_t>(word)) : otherwise;
+  }
+
   std::uint64_t version() { return envdial_version(dials_.get()); }
   envdial::State state() { return static_cast<envdial::State>(envdial_state(dials_.get())); }
 
@@ -178,6 +200,10 @@ class Dials {
                                   TypeName(type));
     }
     return dial;
+  }
+
+  bool WordOf(std::string_view name, std::uint32_t types, std::uint64_t& word) noexcept {
+    return envdial_word_of_(dials_.get(), {name.data(), name.size()}, types, &word);
   }
 
   static const char* TypeName(envdial_type type) noexcept {

@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-#include "clients/c/envdial.h"
+#include "clients/cpp/envdial.hpp"
 #include "inject/snapshot_file.h"
 
 namespace {
@@ -133,9 +133,12 @@ int Read(std::string_view what, const char* run_dir) {
   std::string literals;
   for (const std::string& text : names) literals += text + '\0';
   std::array<const char*, 256> texts{};
+  std::array<std::string_view, 256> views{};
   const char* next = literals.c_str();
   for (const char*& text : texts) text = std::exchange(next, next + std::strlen(next) + 1);
+  std::ranges::copy(texts, views.begin());
   const auto name = [&](int read) { return texts[static_cast<unsigned>(read) % texts.size()]; };
+  const auto view = [&](int read) { return views[static_cast<unsigned>(read) % views.size()]; };
   envdial_dials* dials = nullptr;
   if (const int failed = envdial_open(&dials, run_dir); failed != 0) {
     std::fprintf(stderr, "open the snapshot in %s: %s\n", run_dir, std::strerror(-failed));
@@ -156,10 +159,13 @@ int Read(std::string_view what, const char* run_dir) {
     Measure([&](int) { Use(envdial_text(text, copy.data(), copy.size())), Use(copy[0]); });
   } else if (what == "name") {
     Measure([&](int read) { Use(envdial_int64_of(dials, name(read), 0)); });
+  } else if (what == "view") {
+    envdial::Dials wrapped(run_dir);
+    Measure([&](int read) { Use(wrapped.IntOf(view(read), 0)); });
   } else if (what == "getenv") {
     Measure([&](int read) { Use(std::getenv(name(read))); });
   } else {
-    std::fprintf(stderr, "usage: read_bench write|names|floor|int64|double|text|name|getenv RUN_DIR\n");
+    std::fprintf(stderr, "usage: read_bench write|names|floor|int64|double|text|name|view|getenv RUN_DIR\n");
     return 2;
   }
   return 0;

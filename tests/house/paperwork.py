@@ -12,7 +12,7 @@ import tree
 # Beyond it a file is rarely about one thing.
 MAX_LINES = 400
 # Apps copy this one header, and nothing else.
-LONGER = {pathlib.Path("clients/c/envdial.h"): 660}
+LONGER = {pathlib.Path("clients/c/envdial.h"): 680}
 
 _CODE = {".cc", ".h", ".c", ".py", ".go", ".sh", ".cmake"}
 _SPDX = "SPDX-License-Identifier: Apache-2.0"

@@ -56,6 +56,13 @@ class SnapshotFixture : public testing::Test {
     const base::Now now = base::ReadClock();
     writer_->Beat({.state = state, .contact = now.wall, .contact_mono = now.mono}, now.mono);
   }
+  // Other dials need another file.
+  void WriteNewFile(std::uint64_t version, const std::string& limit) {
+    dials_[0].unit = dials_[0].unit.empty() ? "hunts" : "";
+    writer_ = NewWriter();
+    Write(version, limit);
+    Beat();
+  }
   Reader Open() const {
     envdial_dials* dials = nullptr;
     EXPECT_EQ(envdial_open(&dials, dir_.c_str()), 0);

@@ -19,17 +19,8 @@
 namespace envdial::inject {
 namespace {
 
-using std::chrono::steady_clock;
-
 class SnapshotReaderTest : public SnapshotFixture {
  protected:
-  // Other dials need another file.
-  void WriteNewFile(std::uint64_t version, const std::string& limit) {
-    dials_[0].unit = dials_[0].unit.empty() ? "hunts" : "";
-    writer_ = NewWriter();
-    Write(version, limit);
-    Beat();
-  }
   // From now on RATIO is called SHARE, and LIMIT is a float.
   void WriteOtherDials(std::uint64_t version) {
     dials_[0].type = "float";
@@ -39,37 +30,6 @@ class SnapshotReaderTest : public SnapshotFixture {
     Beat();
   }
 };
-
-// One of them maps the new file; meanwhile the other one neither sleeps on nor sees the new version with old values.
-TEST_F(SnapshotReaderTest, AllThreadsThatWaitSeeANewFileAtOnce) {
-  constexpr std::uint64_t kLast = 100;
-  Write(1, "1");
-  Beat();
-  const Reader dials = Open();
-  for (int i = 0; i < 200; ++i) envdial_find(dials.get(), "NAME");  // so that going over takes its time
-  const envdial_dial* limit = envdial_find(dials.get(), "LIMIT");
-  std::atomic<std::uint64_t> seen[2] = {1, 1};
-  const auto watch = [&](int self) {
-    for (std::uint64_t version = 1; version < kLast;) {
-      ASSERT_EQ(envdial_wait(dials.get(), version, -1), 1);
-      version = envdial_version(dials.get());
-      EXPECT_GE(envdial_int64(limit), static_cast<std::int64_t>(version));
-      seen[self] = version;
-    }
-  };
-  std::thread one(watch, 0);
-  std::thread other(watch, 1);
-  auto longest = steady_clock::duration::zero();
-  for (std::uint64_t version = 2; version <= kLast; ++version) {
-    const auto begin = steady_clock::now();
-    WriteNewFile(version, std::to_string(version));
-    while (seen[0] < version || seen[1] < version) std::this_thread::yield();
-    longest = std::max(longest, steady_clock::now() - begin);
-  }
-  one.join();
-  other.join();
-  EXPECT_LT(longest, std::chrono::seconds(3));
-}
 
 TEST_F(SnapshotReaderTest, ADialOfANewFileIsFoundByItsName) {
   Write(7, "500");
@@ -92,6 +52,19 @@ TEST_F(SnapshotReaderTest, ByItsNameADialIsNeverReadAsAnotherType) {
   WriteOtherDials(8);
   EXPECT_EQ(envdial_int64_of(dials.get(), "LIMIT", -1), -1);
   EXPECT_EQ(envdial_double_of(other.get(), "LIMIT", -1), 1.5);
+}
+
+TEST_F(SnapshotReaderTest, ByNameInCpp) {
+  Write(7, "500");
+  Beat();
+  Dials dials(dir_.c_str());
+  EXPECT_EQ(dials.IntOf("LIMIT", -1), 500);
+  EXPECT_EQ(dials.FloatOf("RATIO", -1), 2.5);
+  EXPECT_TRUE(dials.BoolOf("ON", false));
+  EXPECT_EQ(dials.DurationOf("WAIT", {}), std::chrono::seconds(90));
+  EXPECT_EQ(dials.IntOf("WAIT", -1), -1);
+  EXPECT_EQ(dials.IntOf("NOBODY", -1), -1);
+  EXPECT_EQ(dials.IntOf(std::string_view("LIMITS").substr(0, 5), -1), 500);
 }
 
 TEST_F(SnapshotReaderTest, AnOriginIsThatOfTheNewFile) {
