@@ -86,7 +86,7 @@ class Parser final : public HttpRequestParser {
       taken += used;
       if (in_header) header_bytes_ += used;
       CheckLimits(more ? bytes.size() - taken : 0);
-      if (in_header && parser_.is_header_done()) CheckEncoding();
+      if (in_header && parser_.is_header_done()) CheckFraming();
     }
     return taken;
   }
@@ -143,9 +143,14 @@ class Parser final : public HttpRequestParser {
   }
 
   // Beast ignores an encoding that it doesn't know, and would take the body for the next request.
-  void CheckEncoding() {
+  void CheckFraming() {
     if (fault_.status != 0) return;
     if (header_bytes_ > limits_.max_header_bytes) return SetHeaderFault();
+    // Beast takes a list of equal lengths for one, as RFC 9110, section 8.6, allows; a neighbour may not.
+    if (Header("content-length").find(',') != std::string_view::npos) {
+      fault_ = {400, MessageOf(http::error::bad_content_length)};
+      return;
+    }
     const auto [begin, end] = message().equal_range(http::field::transfer_encoding);
     const bool served = begin == end || (!is_http_1_0() && iequals(begin->value(), "chunked"));
     if (!served) fault_ = {501, "the Transfer-Encoding is not served; expected is chunked, or a Content-Length"};

@@ -68,6 +68,8 @@ std::vector<Malformed> MalformedRequests() {
       {kPost + "Content-Length: 0x5\r\n\r\n", 400},
       {kPost + "Content-Length: 99999999999999999999\r\n\r\n", 400},
       {kPost + "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400},
+      {kPost + "Content-Length: 3, 3\r\n\r\nabc", 400},
+      {kPost + "Content-Length: 0,00\r\n\r\n", 400},
       {kPost + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc", 400},
       {kPost + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc", 400},
       {kPost + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
