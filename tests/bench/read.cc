@@ -34,7 +34,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kTextBytes = 64;
 constexpr std::chrono::milliseconds kPause{1};
 constexpr std::chrono::milliseconds kMeasured{150};
-constexpr int kBatch = 4'096;  // reads between two looks at the clock
+constexpr int kBatch = 4'096;  // turns between two looks at the clock
 
 // The first is an int, the second a float, the third a text of 64 bytes; the others are ints.
 std::vector<std::string> Names() {
@@ -114,17 +114,27 @@ void Use(double value) { asm volatile("" : : "x"(value) : "memory"); }
 
 // One read in each turn of a loop that is not unrolled, for every kind of read.
 template <typename Read>
-void Measure(const Read& read) {
+void Measure(const Read& read, int reads_in_turn = 1) {
   std::vector<double> batches;
   const auto end = Clock::now() + kMeasured;
   for (auto begin = Clock::now(); begin < end; begin = Clock::now()) {
 #pragma GCC unroll 1
     for (int turn = 0; turn < kBatch; ++turn) read(turn);
     const std::chrono::duration<double, std::nano> took = Clock::now() - begin;
-    batches.push_back(took.count() / kBatch);
+    batches.push_back(took.count() / (kBatch * reads_in_turn));
   }
   std::ranges::nth_element(batches, batches.begin() + static_cast<std::ptrdiff_t>(batches.size() / 2));
   std::printf("%.3f\n", batches[batches.size() / 2]);
+}
+
+// Eight reads in each turn: how many of them the processor has under way at once.
+template <typename Read>
+void MeasureUnrolled(const Read& read) {
+  const auto eight = [&](int turn) {
+    read(turn), read(turn), read(turn), read(turn);
+    read(turn), read(turn), read(turn), read(turn);
+  };
+  Measure(eight, 8);
 }
 
 int Read(std::string_view what, const char* run_dir) {
@@ -153,6 +163,10 @@ int Read(std::string_view what, const char* run_dir) {
     Measure([&](int) { Use(__atomic_load_n(word, __ATOMIC_ACQUIRE)); });
   } else if (what == "int64") {
     Measure([&](int) { Use(envdial_int64(number)); });
+  } else if (what == "floor8") {
+    MeasureUnrolled([&](int) { Use(__atomic_load_n(word, __ATOMIC_ACQUIRE)); });
+  } else if (what == "int64x8") {
+    MeasureUnrolled([&](int) { Use(envdial_int64(number)); });
   } else if (what == "double") {
     Measure([&](int) { Use(envdial_double(fraction)); });
   } else if (what == "text") {

@@ -19,6 +19,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -52,11 +53,11 @@ struct Stalls {
 // Shared by all processes of the drill.
 struct Board {
   std::uint64_t begun;  // the newest version that a writer may have stored a part of
+  std::uint64_t kills;
   struct Reader {
     std::uint64_t reads, versions, wrong, most_retries;
     Stalls stalls;
   } readers[kReaders];
-  Stalls control;
 };
 
 const std::vector<envdial::base::DialInfo> kDials = {
@@ -247,31 +248,25 @@ pid_t StartReader(const std::string& directory, Board& board, int index, std::ui
   std::_Exit(board.readers[index].wrong == 0 ? 0 : 1);
 }
 
-// What of the stalls is the machine's: a process that shares nothing with the writer is watched in the same way.
-pid_t StartControl(Board& board) {
-  const pid_t pid = ::fork();
-  if (pid != 0) return pid;
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  StallWatch watch(board.control);
-  for (;;) {
-    watch.Watch([&] {
-      for (std::uint64_t i = 0; i < kBatch / 4; ++i) {
-        const std::string name = NameOf(i);
-        asm volatile("" : : "r"(name.data()) : "memory");
-        watch.Step(0);
-      }
-    });
-  }
+// What the machine does by itself: the same reader, on a file that nobody writes any more, until it is killed.
+pid_t StartControl(const std::string& directory, Board& board) {
+  std::filesystem::create_directory(directory);
+  const pid_t writer = StartWriter(directory + "/snapshot", board);
+  while (SnapshotFile::VersionAt(directory + "/snapshot") == 0) ::usleep(1'000);
+  ::kill(writer, SIGKILL);
+  ::waitpid(writer, nullptr, 0);
+  return StartReader(directory, board, 0, std::numeric_limits<std::uint64_t>::max());
 }
 
 // Kills and restarts the writer until every reader has ended; false if one did not end well.
-bool Drill(const std::string& directory, Board& board, std::uint64_t reads, std::uint64_t seed, std::uint64_t& kills) {
+bool Drill(const std::string& directory, Board* boards, std::uint64_t reads, std::uint64_t seed) {
+  Board& board = boards[0];
   std::mt19937_64 random(seed);
   const std::string path = directory + "/snapshot";
   pid_t writer = StartWriter(path, board);
   std::vector<pid_t> readers;
   for (int i = 0; i < kReaders; ++i) readers.push_back(StartReader(directory, board, i, reads / kReaders));
-  const pid_t control = StartControl(board);
+  const pid_t control = StartControl(directory + "/control", boards[1]);
   bool well = true;
   while (!readers.empty()) {
     ::usleep(static_cast<useconds_t>(random() % 40'000));
@@ -279,7 +274,7 @@ bool Drill(const std::string& directory, Board& board, std::uint64_t reads, std:
     int status = 0;
     ::waitpid(writer, &status, 0);
     if (!WIFSIGNALED(status)) return false;
-    ++kills;
+    ++board.kills;
     std::erase_if(readers, [&](pid_t reader) {
       const bool ended = ::waitpid(reader, &status, WNOHANG) == reader;
       if (ended) well = well && WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -294,6 +289,16 @@ bool Drill(const std::string& directory, Board& board, std::uint64_t reads, std:
   return well;
 }
 
+void Print(const char* who, const Board::Reader& reader) {
+  std::printf("%s: %llu reads, %llu values, %llu wrong, at most %llu retries of one round\n", who,
+              static_cast<unsigned long long>(reader.reads), static_cast<unsigned long long>(reader.versions),
+              static_cast<unsigned long long>(reader.wrong), static_cast<unsigned long long>(reader.most_retries));
+  std::printf(
+      "    stalls above 1 ms while its run delay stood still: %llu; in %llu of them it slept or repeated a read\n",
+      static_cast<unsigned long long>(reader.stalls.own + reader.stalls.interrupted),
+      static_cast<unsigned long long>(reader.stalls.own));
+}
+
 }  // namespace
 
 int main(int count, char** words) {
@@ -303,24 +308,16 @@ int main(int count, char** words) {
   }
   const std::uint64_t reads = std::strtoull(words[1], nullptr, 10);
   const std::uint64_t seed = std::strtoull(words[2], nullptr, 10);
-  void* shared = ::mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  // The second is the control's.
+  void* shared = ::mmap(nullptr, 2 * sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   std::string directory = (std::filesystem::temp_directory_path() / "envdial-readers-XXXXXX").string();
   if (shared == MAP_FAILED || ::mkdtemp(directory.data()) == nullptr) return 2;
-  Board& board = *static_cast<Board*>(shared);
-  std::uint64_t kills = 0;
-  const bool well = Drill(directory, board, reads, seed, kills);
+  auto* boards = static_cast<Board*>(shared);
+  const bool well = Drill(directory, boards, reads, seed);
   std::printf("seed %llu: %llu versions, the writer was killed %llu times\n", static_cast<unsigned long long>(seed),
-              static_cast<unsigned long long>(board.begun), static_cast<unsigned long long>(kills));
-  for (const Board::Reader& reader : board.readers) {
-    std::printf(
-        "reader: %llu reads, %llu values, %llu wrong, at most %llu retries of one round, %llu stalls above 1 ms; "
-        "interrupted for as long %llu times\n",
-        static_cast<unsigned long long>(reader.reads), static_cast<unsigned long long>(reader.versions),
-        static_cast<unsigned long long>(reader.wrong), static_cast<unsigned long long>(reader.most_retries),
-        static_cast<unsigned long long>(reader.stalls.own), static_cast<unsigned long long>(reader.stalls.interrupted));
-  }
-  std::printf("beside them, a process that shares nothing with the writer: interrupted %llu times\n",
-              static_cast<unsigned long long>(board.control.interrupted));
+              static_cast<unsigned long long>(boards[0].begun), static_cast<unsigned long long>(boards[0].kills));
+  for (const Board::Reader& reader : boards[0].readers) Print("reader", reader);
+  Print("the same on a file that nobody writes", boards[1].readers[0]);
   std::filesystem::remove_all(directory);
   return well ? 0 : 1;
 }
