@@ -293,10 +293,10 @@ void Print(const char* who, const Board::Reader& reader) {
   std::printf("%s: %llu reads, %llu values, %llu wrong, at most %llu retries of one round\n", who,
               static_cast<unsigned long long>(reader.reads), static_cast<unsigned long long>(reader.versions),
               static_cast<unsigned long long>(reader.wrong), static_cast<unsigned long long>(reader.most_retries));
-  std::printf(
-      "    stalls above 1 ms while its run delay stood still: %llu; in %llu of them it slept or repeated a read\n",
-      static_cast<unsigned long long>(reader.stalls.own + reader.stalls.interrupted),
-      static_cast<unsigned long long>(reader.stalls.own));
+  const unsigned long long own = reader.stalls.own;
+  const unsigned long long all = own + reader.stalls.interrupted;
+  std::printf("    stalls above 1 ms while its run delay stood still: %llu; in %llu it slept or repeated a read\n", all,
+              own);
 }
 
 }  // namespace
