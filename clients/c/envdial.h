@@ -585,7 +585,7 @@ static inline int64_t envdial_age(envdial_dials* dials) {
  * tries, as when another thread is just going over to a new file, and always once a new file lacks one of the dials. */
 static inline uint64_t envdial_together(const envdial_dial* const* wanted, uint64_t* words, size_t count) {
   if (count == 0) return 0;
-  envdial_refresh(wanted[0]->owner);
+  envdial_present_(wanted[0]);
   for (int tries = 0; tries < ENVDIAL_MAX_TRIES; ++tries) {
     if (tries > 0) ENVDIAL_ON_RETRY();
     const struct envdial_header* file = ENVDIAL_LOAD(wanted[0]->owner->file);

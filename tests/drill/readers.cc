@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,12 +43,12 @@ constexpr std::uint64_t kBatch = 800;  // reads between two looks at what the sy
 constexpr std::chrono::milliseconds kStall{1};
 constexpr std::uint64_t kLimit = 1'000'000'007;  // texts and scalars differ in what they make of a version
 
-// Steps that took longer than a stall although this process did not wait for a processor meanwhile. The reads have no
-// loop but that of repeated tries, and sleep in nothing but the kernel: what took long without either was interrupted,
-// by the kernel or by the hypervisor.
+// Steps that took longer than a stall although this process did not wait for a processor meanwhile.
 struct Stalls {
-  std::uint64_t own;
-  std::uint64_t interrupted;
+  std::uint64_t own;     // it slept, met a page fault, repeated a read, or ran on: its timer's signals came meanwhile
+  std::uint64_t stolen;  // it hardly ran: its processor was taken from the whole machine, by the hypervisor
+  std::uint64_t
+      occupied;  // its processor ran none of its code, not even at a timer's signal: the kernel's or hypervisor's
 };
 
 // Shared by all processes of the drill.
@@ -56,6 +57,7 @@ struct Board {
   std::uint64_t kills;
   struct Reader {
     std::uint64_t reads, versions, wrong, most_retries;
+    std::chrono::nanoseconds ran;
     Stalls stalls;
   } readers[kReaders];
 };
@@ -110,6 +112,55 @@ class RunDelay {
   envdial::base::UniqueFd fd_{::open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC)};
 };
 
+// Processor time of this process, without what the hypervisor took meanwhile (CONFIG_PARAVIRT_TIME_ACCOUNTING).
+std::chrono::nanoseconds Ran() {
+  struct timespec time{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+// Sleeps and page faults of this process.
+long Halts() {
+  struct rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nvcsw + usage.ru_minflt + usage.ru_majflt;
+}
+
+// Signals of a timer, which come wherever this process runs code of its own.
+class Ticks {
+ public:
+  static constexpr std::chrono::microseconds kEach{250};
+
+  Ticks() {
+    struct sigaction action{};
+    action.sa_handler = [](int) { Note(); };
+    const struct timeval each{.tv_sec = 0, .tv_usec = kEach.count()};
+    const struct itimerval timer{.it_interval = each, .it_value = each};
+    if (::sigaction(SIGALRM, &action, nullptr) != 0 || ::setitimer(ITIMER_REAL, &timer, nullptr) != 0) std::_Exit(2);
+  }
+
+  void Restart() {
+    longest_ = {};
+    last_ = Clock::now();
+  }
+
+  // Between two of them since Restart().
+  Clock::duration Longest() {
+    Note();
+    return longest_;
+  }
+
+ private:
+  static void Note() {
+    const auto now = Clock::now();
+    longest_ = std::max(longest_, now - last_);
+    last_ = now;
+  }
+
+  static inline Clock::time_point last_;
+  static inline Clock::duration longest_;
+};
+
 class StallWatch {
  public:
   explicit StallWatch(Stalls& stalls) : stalls_(stalls) {}
@@ -117,38 +168,37 @@ class StallWatch {
   template <typename Work>
   void Watch(const Work& work) {
     const std::uint64_t waited = delay_.Now();
-    const long slept = Sleeps();
-    stalled_ = false;
+    const long halts = Halts();
+    longest_ = {};
     tries_ = 0;
-    last_ = Clock::now();
+    const auto ran = Ran();
+    ticks_.Restart();
+    const auto began = last_ = Clock::now();
     work();
-    if (!stalled_ || delay_.Now() != waited) return;
-    ++(tries_ > kManyTries || Sleeps() != slept ? stalls_.own : stalls_.interrupted);
+    if (longest_ < kStall) return;
+    const auto away = (Clock::now() - began) - (Ran() - ran);
+    const bool ran_on = ticks_.Longest() < longest_ - 2 * Ticks::kEach;
+    if (delay_.Now() != waited) return;
+    const bool own = ran_on || tries_ > kManyTries || Halts() != halts;
+    ++(own ? stalls_.own : longest_ - away < kStall ? stalls_.stolen : stalls_.occupied);
   }
 
   // After each step of the work, with how often a read had to be repeated in it.
   void Step(std::uint64_t tries) {
     const auto now = Clock::now();
-    if (now - last_ > kStall) {
-      stalled_ = true;
-      tries_ = std::max(tries_, tries);
-    }
+    longest_ = std::max(longest_, now - last_);
+    tries_ = std::max(tries_, tries);
     last_ = now;
   }
 
  private:
   static constexpr std::uint64_t kManyTries = 10;  // of some nanoseconds each
 
-  static long Sleeps() {
-    struct rusage usage{};
-    ::getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_nvcsw;
-  }
-
   RunDelay delay_;
+  Ticks ticks_;
   Stalls& stalls_;
   Clock::time_point last_;
-  bool stalled_ = false;
+  Clock::duration longest_{};
   std::uint64_t tries_ = 0;
 };
 
@@ -169,6 +219,7 @@ class Reader {
         for (std::uint64_t i = 0; i < kBatch / 4; ++i) ReadEach(), watch.Step(retries_of_read);
       });
       mine_.reads += kBatch;
+      mine_.ran = Ran();
     }
     envdial_refresh(dials_);
   }
@@ -293,10 +344,13 @@ void Print(const char* who, const Board::Reader& reader) {
   std::printf("%s: %llu reads, %llu values, %llu wrong, at most %llu retries of one round\n", who,
               static_cast<unsigned long long>(reader.reads), static_cast<unsigned long long>(reader.versions),
               static_cast<unsigned long long>(reader.wrong), static_cast<unsigned long long>(reader.most_retries));
-  const unsigned long long own = reader.stalls.own;
-  const unsigned long long all = own + reader.stalls.interrupted;
-  std::printf("    stalls above 1 ms while its run delay stood still: %llu; in %llu it slept or repeated a read\n", all,
-              own);
+  const Stalls& stalls = reader.stalls;
+  const std::uint64_t all = stalls.own + stalls.stolen + stalls.occupied;
+  std::printf("    in %.1f s of processor time, stalls above 1 ms while its run delay stood still: %llu\n",
+              std::chrono::duration<double>(reader.ran).count(), static_cast<unsigned long long>(all));
+  std::printf("    of them its own: %llu; the processor taken from the machine: %llu; busy below the reader: %llu\n",
+              static_cast<unsigned long long>(stalls.own), static_cast<unsigned long long>(stalls.stolen),
+              static_cast<unsigned long long>(stalls.occupied));
 }
 
 }  // namespace
