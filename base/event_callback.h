@@ -18,17 +18,29 @@ class EventCallback {
   }
 
   void Run(Args... args) {
-    bool gone = false;
-    gone_ = &gone;
-    // What runs must outlive this object.
-    std::function<void(Args...)> function = std::move(function_);
-    function(args...);
-    if (gone) return;
-    function_ = std::move(function);
-    gone_ = nullptr;
+    Running running(*this);
+    running.function(args...);
   }
 
  private:
+  // What runs must outlive this object, and must be forgotten however it ends.
+  struct Running {
+    explicit Running(EventCallback& callback) : owner(callback), function(std::move(callback.function_)) {
+      owner.gone_ = &gone;
+    }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    ~Running() {
+      if (gone) return;
+      owner.function_ = std::move(function);
+      owner.gone_ = nullptr;
+    }
+
+    EventCallback& owner;
+    bool gone = false;
+    std::function<void(Args...)> function;
+  };
+
   std::function<void(Args...)> function_;
   bool* gone_ = nullptr;  // while it runs
 };

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <tuple>
 #include <utility>
 
 namespace envdial::base {
@@ -167,22 +166,6 @@ class RealFileSystem final : public FileSystem {
 }  // namespace
 
 std::unique_ptr<FileSystem> MakeFileSystem() { return std::make_unique<RealFileSystem>(); }
-
-Result<UniqueFd> ReplaceFile(FileSystem& files, const std::string& path, std::string_view bytes,
-                             const FileRights& rights) {
-  const std::string temporary = path + ".tmp";
-  if (auto removed = files.Remove(temporary); !removed && removed.error().kind != ErrorKind::kNotFound) {
-    return std::unexpected(std::move(removed.error()));
-  }
-  auto fd = files.Create(temporary, bytes, rights);
-  if (!fd) return fd;
-  if (auto renamed = files.Rename(temporary, path); !renamed) {
-    // Its failure would only hide the first one; the next replacement removes what is left.
-    std::ignore = files.Remove(temporary);
-    return std::unexpected(std::move(renamed.error()));
-  }
-  return fd;
-}
 
 std::optional<FileIdentity> FileIdentity::Of(const std::string& path) {
   struct stat found{};
