@@ -114,6 +114,7 @@ class Watch::Poller {
     question_.answer = *std::move(answer);
     question_.known = listener_.Known();
     assert(question_.known.size() == target_.keys.size());
+    if (RevivesDeleted()) return AskLeader(result->cpu_at_first_byte, now);
     question_.to_confirm = KeysToConfirm(scrutiny_, question_.answer, question_.known);
     Confirm(result->cpu_at_first_byte, now);
   }
@@ -155,6 +156,21 @@ class Watch::Poller {
                    : "another value of " + key + " was answered than a consistent read says",
                now);
     ++status_.answers_refuted;
+    AskLeader(cpu_since, now);
+  }
+
+  // Whether the answer, which is not the leader's own, has a key that was deleted at a time that nobody knows: it may
+  // be older than that.
+  bool RevivesDeleted() const {
+    if (question_.consistency == Consistency::kConsistent) return false;
+    for (std::size_t i = 0; i < question_.known.size(); ++i) {
+      if (question_.known[i].deletion_kept && question_.answer.body.keys[i]) return true;
+    }
+    return false;
+  }
+
+  // Uses nothing of the answer, and polls at once by a consistent read.
+  void AskLeader(std::chrono::nanoseconds cpu_since, Now now) {
     ++status_.polls_unchanged;
     ask_leader_ = true;
     GoOn(PollAnswered{.index = question_.answer.index,

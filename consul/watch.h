@@ -40,6 +40,7 @@ struct WatchTarget {
 struct KnownKey {
   std::optional<std::uint64_t> revision;  // of the set value in force, if it has one (also one read from disk)
   bool deletion_matters = false;          // "absent" would change the value in force
+  bool deletion_kept = false;             // "absent" is in force, from a process before us: since when is not known
 };
 
 // A poll that did not bring an answer that may be believed.

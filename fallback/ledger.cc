@@ -195,7 +195,7 @@ Kept Ledger::ToKept() {
 
 Ledger::Known Ledger::known(std::size_t dial) const {
   const DialLedger& ledger = dials_[dial];
-  if (!ledger.set) return {};
+  if (!ledger.set) return {.revision = {}, .deletion_kept = ledger.deleted && !ledger.confirmed};
   return {ledger.revision > 0 ? std::optional(ledger.revision) : std::nullopt,
           config_.dials[dial].on_delete == guard::OnDelete::kDefault};
 }
@@ -254,6 +254,8 @@ void Ledger::ApplyAbsent(std::size_t dial, Notes& notes) {
   if (ledger.set && !ledger.absent) {
     notes.events.push_back({by_default ? Event::Kind::kDeletedDefault : Event::Kind::kDeletedKept, dial});
   }
+  // Consul may be restored to the very revision that was deleted. One that was refused stays refused.
+  if (by_default && !ledger.refused) ledger.judged_revision.reset();
   ledger.absent = true;
   ledger.rejected.reset();  // the revision that was refused is gone
   ledger.refused = false;

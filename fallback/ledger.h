@@ -88,6 +88,7 @@ class Ledger {
   struct Known {
     std::optional<std::uint64_t> revision;
     bool deletion_matters = false;
+    bool deletion_kept = false;  // by a process before us; the source has not been heard about it since the start
   };
   Known known(std::size_t dial) const;
 

@@ -64,7 +64,7 @@ std::vector<consul::KnownKey> GroupWatch::Known() {
   known.reserve(group_.dials.size());
   for (const std::size_t dial : group_.dials) {
     const fallback::Ledger::Known of_dial = ledger_.known(dial);
-    known.push_back({of_dial.revision, of_dial.deletion_matters});
+    known.push_back({of_dial.revision, of_dial.deletion_matters, of_dial.deletion_kept});
   }
   return known;
 }

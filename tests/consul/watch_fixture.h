@@ -27,8 +27,9 @@ class Recorder final : public WatchListener {
       const base::KeyReading& key = reading.keys[i];
       if (key.kind == base::KeyReading::Kind::kValue) {
         known[i] = {.revision = key.revision, .deletion_matters = deletions_matter};
-      } else if (key.kind == base::KeyReading::Kind::kAbsent && known[i].deletion_matters) {
-        known[i] = {};
+      } else if (key.kind == base::KeyReading::Kind::kAbsent) {
+        known[i].deletion_kept = false;
+        if (known[i].deletion_matters) known[i] = {};
       }
     }
     readings.push_back(reading);

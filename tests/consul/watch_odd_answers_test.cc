@@ -70,6 +70,25 @@ TEST_F(WatchOddAnswersTest, AKeyThatIsGoneMeanwhileIsGone) {
   EXPECT_THAT(watch->status().last_oddity->message, HasSubstr("a/x was answered; a consistent read says it is gone"));
 }
 
+// A server that lags may still show what was deleted before the sidecar was restarted.
+TEST_F(WatchOddAnswersTest, ADeletionFromBeforeTheStartIsUndoneByTheLeaderOnly) {
+  bool there = false;
+  ScriptedConsul consul(loop_, [&](const ScriptedRequest& request) {
+    if (request.Parameter("index")) return Hold();
+    if (!request.Parameter("consistent")) return Found(9, {{"a/x", "old", 5}});
+    return there ? Found(40, {{"a/x", "new", 40}}) : NotFound(30);
+  });
+  for (const char* newest : {"-", "new@40"}) {
+    Recorder recorder(1);
+    recorder.known[0].deletion_kept = true;
+    const auto watch = StartAgainst(consul, kSingle, recorder);
+    ASSERT_TRUE(RunUntil([&] { return !recorder.readings.empty(); }));
+    EXPECT_EQ(Recorder::Describe(recorder.readings.front()), newest);
+    EXPECT_FALSE(watch->status().last_oddity);
+    there = true;
+  }
+}
+
 TEST_F(WatchOddAnswersTest, ARowOfOdditiesIsOne) {
   ScriptedConsul consul(loop_, [](const ScriptedRequest&) { return Found(0, {{"a/x", "500", 5}}); });
   Recorder recorder(1);

@@ -147,6 +147,18 @@ TEST(LedgerStart, StalenessIsKeptAcrossRestarts) {
   }
 }
 
+TEST(LedgerStart, OfAKeptDeletionNobodyKnowsSinceWhenUntilTheSourceIsHeard) {
+  LedgerFixture before(kTwoDials);
+  before.Read({Value("600", 41), Value("hard", 42)});
+  before.Read({Absent(), Value("hard", 42)});
+  EXPECT_FALSE(before.ledger().known(0).deletion_kept);
+  LedgerFixture after(kTwoDials, before.ledger().ToKept());
+  EXPECT_TRUE(after.ledger().known(0).deletion_kept);
+  EXPECT_FALSE(after.ledger().known(1).deletion_kept);
+  after.Read({Absent(), Value("hard", 42)});
+  EXPECT_FALSE(after.ledger().known(0).deletion_kept);
+}
+
 TEST(LedgerStart, AChangedDefaultIsANewVersionAfterARestart) {
   LedgerFixture before(R"({"dials": [{"env": "A", "key": "a", "type": "int", "default": 1}]})");
   before.After(3s);

@@ -90,6 +90,26 @@ TEST(Ledger, AHeldKeyChangesNothing) {
   EXPECT_EQ(f.value(0), "600");
 }
 
+TEST(Ledger, ADeletedRevisionThatIsRestoredIsTakenAgain) {
+  LedgerFixture f(kTwoDials);
+  f.Read({Value("300", 20), Value("hard", 42)});
+  f.Read({Absent(), Value("hard", 42)});
+  EXPECT_EQ(f.value(0), "500");
+  base::KeyReading restored = Value("300", 20);
+  restored.restored = true;
+  EXPECT_TRUE(f.Read({restored, Value("hard", 42)}).published);
+  EXPECT_EQ(f.value(0), "300");
+}
+
+TEST(Ledger, ARefusedRevisionStaysRefusedThroughADeletion) {
+  LedgerFixture f(kTwoDials);
+  f.Read({Value("300", 20), Value("hard", 42)});
+  f.Read({Value("900", 43), Value("hard", 42)});
+  f.Read({Absent(), Value("hard", 42)});
+  EXPECT_FALSE(f.Read({Value("900", 43), Value("hard", 42)}).published);
+  EXPECT_EQ(f.value(0), "500");
+}
+
 TEST(Ledger, ARestoredRevisionIsTakenWithoutJudgingTheStep) {
   LedgerFixture f(kTwoDials);
   f.Read({Value("600", 41), Value("hard", 42)}, false);
