@@ -125,6 +125,7 @@ struct Store::Impl {
   // The slot that must not be replaced: the newest one that was synced. Until one was, the newest one found at Open().
   std::optional<std::size_t> keep;
   std::uint64_t next_sequence = 1;
+  bool blind = false;                         // some slot could not be read, and may be newer than what was
   std::array<std::uint64_t, kSlots> saved{};  // the sequence that this process wrote to the slot last, or 0
   std::array<std::uint64_t, kSlots> spare{};  // the sequence that the slot's spare was the slot with, or 0
 
@@ -147,6 +148,7 @@ struct Store::Impl {
   std::vector<Callback> waiting;  // for the one after it
 
   void Load();
+  void LookAgain();
   std::size_t Replaceable() const;
   Result<base::UniqueFd> Write(std::size_t slot, const std::string& text);
   Result<void> Save(const Kept& kept);
@@ -158,12 +160,11 @@ struct Store::Impl {
 
 void Store::Impl::Load() {
   std::uint64_t highest = 0;
-  bool unreadable = false;
   for (std::size_t i = 0; i < kSlots; ++i) {
     const std::string path = SlotPath(directory, i);
     Found found = LookAt(files, path);
     if (found.note) recovery.notes.push_back(std::move(*found.note));
-    unreadable = unreadable || found.unreadable;
+    blind = blind || found.unreadable;
     if (found.newer) newer = std::move(found.newer);
     if (!found.slot || found.slot->sequence <= highest) continue;
     highest = found.slot->sequence;
@@ -172,12 +173,25 @@ void Store::Impl::Load() {
     recovery.from = Recovery::From::kSlot;
   }
   next_sequence = highest + 1;
-  if (!unreadable) return;
+  if (!blind) return;
   // That slot may be readable again at the next start, and must not be the newer one then. Milliseconds since the epoch
   // are above any count of saves, and grow faster.
   const auto wall = base::ReadClock().wall.time_since_epoch();
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(wall).count();
   next_sequence = std::max(next_sequence, static_cast<std::uint64_t>(std::max<std::int64_t>(milliseconds, 0)));
+}
+
+// Before a save: the clock may have been set back since a process before us numbered its saves by it.
+void Store::Impl::LookAgain() {
+  blind = false;
+  for (std::size_t i = 0; i < kSlots; ++i) {
+    Found found = LookAt(files, SlotPath(directory, i));
+    blind = blind || found.unreadable;
+    if (found.newer) newer = std::move(found.newer);
+    if (!found.slot || found.slot->sequence < next_sequence) continue;
+    next_sequence = found.slot->sequence + 1;
+    keep = i;
+  }
 }
 
 std::size_t Store::Impl::Replaceable() const {
@@ -201,6 +215,7 @@ Result<base::UniqueFd> Store::Impl::Write(std::size_t slot, const std::string& t
 }
 
 Result<void> Store::Impl::Save(const Kept& kept) {
+  if (blind) LookAgain();
   if (newer) return Fail(ErrorKind::kUnavailable, "save last-known-good: " + *newer);
   // Never used twice, even where an exchange fails and yet takes place.
   const std::uint64_t sequence = next_sequence++;

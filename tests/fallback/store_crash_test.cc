@@ -154,6 +154,21 @@ TEST(StoreFailure, OfBothReadsDoesNotLetAnOldSlotWinLater) {
   EXPECT_EQ(Served(files.disk().AfterKill()), 3U);
 }
 
+// Saves may have been numbered by a clock that was set back since.
+TEST(StoreFailure, OfBothReadsDoesNotLetASlotFromTheFutureWinLater) {
+  constexpr std::uint64_t kYear3000 = 32'503'680'000'000;
+  FaultyFileSystem files({{kSlot0, *EncodeSlot({.sequence = kYear3000, .kept = Version(1)})},
+                          {kSlot1, *EncodeSlot({.sequence = kYear3000 + 1, .kept = Version(2)})}});
+  FakeDiskSync disk(files);
+  files.FailAll(EIO);
+  Store store = Store::Open(files, disk, "/state");
+  files.FailAll(0);
+  ASSERT_TRUE(store.Save(Version(3)));
+  EXPECT_EQ(Served(files.disk().AfterKill()), 3U);
+  ASSERT_TRUE(store.Save(Version(4)));
+  EXPECT_EQ(Served(files.disk().AfterKill()), 4U);
+}
+
 // Plays sequences of events on a store, and checks after every step of the last event of each (the events before it
 // were checked when they were the last) what a kill and what a loss of power would find.
 //   S save the next version, y ask for a sync, f the oldest flush under way ends well, e it ends with an error,
