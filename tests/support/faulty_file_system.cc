@@ -82,9 +82,10 @@ FaultyFileSystem::FaultyFileSystem(Files files) {
   for (auto& [path, content] : files) disk_.Put(path, content);
 }
 
-void FaultyFileSystem::FailOperation(std::size_t nth, int code) {
+void FaultyFileSystem::FailOperation(std::size_t nth, int code, Done done) {
   fail_at_ = operations_ + nth;
   fail_code_ = code;
+  fail_done_ = done;
 }
 
 Result<void> FaultyFileSystem::Begin(std::string_view operation, const std::string& path) {
@@ -125,7 +126,8 @@ Result<std::string> FaultyFileSystem::Read(const std::string& path, std::size_t 
 }
 
 Result<UniqueFd> FaultyFileSystem::Create(const std::string& path, std::string_view bytes, const base::FileRights&) {
-  if (auto begun = Begin("create", path); !begun) return std::unexpected(std::move(begun.error()));
+  const auto begun = Begin("create", path);
+  if (!TakesPlace(begun)) return std::unexpected(begun.error());
   if (disk_.At(path)) return std::unexpected(base::ErrnoError(EEXIST, "create " + path));
   const Disk::Inode inode = disk_.inodes_.size();
   disk_.inodes_.push_back({.states = {""}});
@@ -133,6 +135,7 @@ Result<UniqueFd> FaultyFileSystem::Create(const std::string& path, std::string_v
   Step();
   disk_.inodes_[inode].states.emplace_back(bytes.substr(0, bytes.size() / 2));
   Step();
+  if (!begun) return std::unexpected(begun.error());
   disk_.inodes_[inode].states.back() = bytes;
   Step();
   return OpenNull({.inode = inode, .path = path});
@@ -159,17 +162,19 @@ Result<UniqueFd> FaultyFileSystem::Overwrite(const std::string& path, std::strin
 }
 
 Result<void> FaultyFileSystem::Rename(const std::string& from, const std::string& to) {
-  if (auto begun = Begin("rename", from); !begun) return begun;
+  auto begun = Begin("rename", from);
+  if (!TakesPlace(begun)) return begun;
   const std::optional<Disk::Inode> inode = disk_.At(from);
   if (!inode) return std::unexpected(NoEntry("rename", from));
   Point(to, inode);
   Point(from, std::nullopt);
   Step();
-  return {};
+  return begun;
 }
 
 Result<void> FaultyFileSystem::Exchange(const std::string& a, const std::string& b) {
-  if (auto begun = Begin("exchange", a); !begun) return begun;
+  auto begun = Begin("exchange", a);
+  if (!TakesPlace(begun)) return begun;
   if (!can_exchange_) return base::Fail(base::ErrorKind::kUnavailable, "exchange " + a + ": not on this file system");
   const std::optional<Disk::Inode> inode_a = disk_.At(a);
   const std::optional<Disk::Inode> inode_b = disk_.At(b);
@@ -178,15 +183,16 @@ Result<void> FaultyFileSystem::Exchange(const std::string& a, const std::string&
   Point(b, inode_a);
   ++exchanges_;
   Step();
-  return {};
+  return begun;
 }
 
 Result<void> FaultyFileSystem::Remove(const std::string& path) {
-  if (auto begun = Begin("remove", path); !begun) return begun;
+  auto begun = Begin("remove", path);
+  if (!TakesPlace(begun)) return begun;
   if (!disk_.At(path)) return std::unexpected(NoEntry("remove", path));
   Point(path, std::nullopt);
   Step();
-  return {};
+  return begun;
 }
 
 Result<UniqueFd> FaultyFileSystem::OpenDirectory(const std::string& path) {

@@ -66,9 +66,12 @@ class FaultyFileSystem final : public base::FileSystem {
   FaultyFileSystem() = default;
   explicit FaultyFileSystem(Files files);
 
-  // Operation number `nth` from now on (from 0) fails with `code`, and leaves what a failed one leaves: nothing, but
-  // half of an overwriting.
-  void FailOperation(std::size_t nth, int code);
+  // What an operation that fails has done: no more than it must have (nothing, but half of an overwriting), or as much
+  // as it can have. That is half of a new file that could not be removed again, or all of a change of names whose
+  // answer was lost.
+  enum class Done { kLittle, kMuch };
+  // Operation number `nth` from now on (from 0) fails with `code`.
+  void FailOperation(std::size_t nth, int code, Done done = Done::kLittle);
   // Every operation from now on fails with `code`; 0 ends that.
   void FailAll(int code) { fail_all_ = code; }
   // From now on it is one that cannot exchange names.
@@ -108,6 +111,8 @@ class FaultyFileSystem final : public base::FileSystem {
   };
 
   base::Result<void> Begin(std::string_view operation, const std::string& path);
+  // Whether an operation that began like that changes the disk.
+  bool TakesPlace(const base::Result<void>& begun) const { return begun || fail_done_ == Done::kMuch; }
   base::UniqueFd OpenNull(Open what);
   base::Error NoEntry(std::string_view operation, const std::string& path) const;
   void Step() const;
@@ -117,6 +122,7 @@ class FaultyFileSystem final : public base::FileSystem {
   std::size_t operations_ = 0;
   std::optional<std::size_t> fail_at_;
   int fail_code_ = 0;
+  Done fail_done_ = Done::kLittle;
   int fail_all_ = 0;
   bool can_exchange_ = true;
   std::size_t exchanges_ = 0;

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the store promises when file operations and syncs fail: each operation of a life, with each errno, once or for
+// good.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "fallback/store.h"
+#include "tests/fallback/store_player.h"
+
+namespace envdial::fallback {
+namespace {
+
+using base::Now;
+using base::Result;
+using test::FakeDiskSync;
+using test::FaultyFileSystem;
+using test::Files;
+
+constexpr int kErrors[] = {ENOSPC, EIO, EROFS, EDQUOT, EACCES, EMFILE, EINTR};
+
+// Opens, saves and syncs a few times; the newest save that was told to have succeeded.
+std::uint64_t SaveSome(FaultyFileSystem& files) {
+  FakeDiskSync disk(files);
+  Store store = Store::Open(files, disk, "/state");
+  std::uint64_t newest = store.loaded() ? store.loaded()->version : 0;
+  for (std::uint64_t version = 3; version <= 6; ++version) {
+    if (store.Save(Version(version))) newest = version;
+    int answers = 0;
+    store.Sync([&](const Result<void>&, Now) { ++answers; });
+    disk.FinishAll();
+    EXPECT_EQ(answers, 1);
+    EXPECT_EQ(Served(files.disk().AfterKill()), newest) << "after the save of " << version;
+  }
+  return newest;
+}
+
+void FailEachOperation(const Files& start, Way way) {
+  const auto whole = DiskOf(start, way);
+  ASSERT_EQ(SaveSome(*whole), 6U);
+  EXPECT_EQ(whole->exchanges(), way == Way::kExchange ? 4U : 0U);
+  const std::size_t operations = whole->operations();
+  ASSERT_GT(operations, 12U);
+  for (const int code : kErrors) {
+    for (std::size_t nth = 0; nth < operations; ++nth) {
+      const auto files = DiskOf(start, way);
+      files->FailOperation(nth, code);
+      const std::uint64_t newest = SaveSome(*files);
+      EXPECT_GE(newest, 5U) << "one failure stopped more than one save: operation " << nth << ", errno " << code;
+    }
+  }
+}
+
+TEST(StoreFailure, OfAnyOneOperationLosesNoSaveThatSucceeded) {
+  Files with_spares = TwoSlots();
+  with_spares["/state/last-known-good.0.tmp"] = "half of an older one";
+  with_spares["/state/last-known-good.1.tmp"] = SlotOf(9, 9);
+  for (const Way way : kWays) {
+    FailEachOperation(TwoSlots(), way);
+    FailEachOperation(with_spares, way);
+  }
+}
+
+void FailFrom(std::uint64_t failing, int code, Way way) {
+  const auto files = DiskOf(TwoSlots(), way);
+  FakeDiskSync disk(*files);
+  Store store = Store::Open(*files, disk, "/state");
+  std::uint64_t newest = 2;
+  for (std::uint64_t version = 3; version <= 8; ++version) {
+    if (version == failing) files->FailAll(code);
+    const bool saved = store.Save(Version(version)).has_value();
+    EXPECT_EQ(saved, version < failing);
+    if (saved) newest = version;
+    EXPECT_EQ(Served(files->disk().AfterKill()), newest);
+  }
+  files->FailAll(0);
+  ASSERT_TRUE(store.Save(Version(9)));
+  EXPECT_EQ(Served(files->disk().AfterKill()), 9U);
+}
+
+TEST(StoreFailure, OfADiskFromSomeSaveOnKeepsWhatWasSavedBefore) {
+  for (const Way way : kWays) {
+    for (const int code : kErrors) {
+      for (std::uint64_t failing = 3; failing <= 8; ++failing) FailFrom(failing, code, way);
+    }
+  }
+}
+
+// It may have taken place, and the rename would bring the old slot back.
+TEST(StoreFailure, OfAnExchangeIsNotFollowedByARename) {
+  Files start = TwoSlots();
+  start["/state/last-known-good.0.tmp"] = "spare";
+  FaultyFileSystem files(start);
+  FakeDiskSync disk(files);
+  Store store = Store::Open(files, disk, "/state");
+  files.FailOperation(1, EIO);  // overwrite, exchange
+  EXPECT_FALSE(store.Save(Version(3)));
+  EXPECT_TRUE(files.disk().AfterKill().contains("/state/last-known-good.0.tmp"));
+  ASSERT_TRUE(store.Save(Version(4)));
+  EXPECT_EQ(Served(files.disk().AfterKill()), 4U);
+}
+
+TEST(StoreFailure, OfBothReadsDoesNotLetAnOldSlotWinLater) {
+  FaultyFileSystem files({{kSlot0, SlotOf(50, 1)},
+                          {kSlot1, SlotOf(51, 2)}});
+  FakeDiskSync disk(files);
+  files.FailAll(EIO);
+  Store store = Store::Open(files, disk, "/state");
+  files.FailAll(0);
+  EXPECT_FALSE(store.loaded());
+  EXPECT_EQ(store.recovery().notes.size(), 2U);
+  ASSERT_TRUE(store.Save(Version(3)));
+  EXPECT_EQ(Served(files.disk().AfterKill()), 3U);
+}
+
+// Two lives with syncs and a restart between; what a kill or a loss of power finds is checked at every step.
+constexpr const char* kLife = "SyffSyffSykSyffSyff";
+
+std::size_t FailEachAndLookAtEachStep(const Start& start, Way way) {
+  Player player(start, way);
+  player.PlayAll(kLife);
+  const std::size_t operations = player.operations();
+  const std::size_t syncs = player.syncs();
+  EXPECT_GT(operations, 10U);
+  EXPECT_GT(syncs, 6U);
+  std::size_t failures = 0;
+  for (const int code : kErrors) {
+    for (std::size_t nth = 0; nth < operations; ++nth) {
+      // The second is a short write, too.
+      for (const auto done : {FaultyFileSystem::Done::kLittle, FaultyFileSystem::Done::kMuch}) {
+        player.PlayAll(kLife, {.operation = nth, .code = code, .done = done});
+        ++failures;
+      }
+    }
+    for (std::size_t nth = 0; nth < syncs; ++nth) {
+      player.PlayAll(kLife, {.sync = nth, .code = code});
+      ++failures;
+    }
+  }
+  std::cout << "[ points   ] " << failures << " failures, " << player.points() << " points after them, from "
+            << start.name << "\n";
+  return player.points();
+}
+
+TEST(StoreFailure, OfAnyOneOperationIsSurvivedAtEachStepFromEachStart) {
+  std::size_t points = 0;
+  for (const Start& start : Starts()) {
+    for (const Way way : kWays) points += FailEachAndLookAtEachStep(start, way);
+  }
+  std::cout << "[ points   ] " << points << " in all\n";
+  RecordProperty("points", std::to_string(points));
+  EXPECT_GE(points, 1U) << "the enumeration has become smaller than it was";
+}
+
+}  // namespace
+}  // namespace envdial::fallback
