@@ -128,6 +128,7 @@ struct Store::Impl {
   bool blind = false;                         // some slot could not be read, and may be newer than what was
   std::array<std::uint64_t, kSlots> saved{};  // the sequence that this process wrote to the slot last, or 0
   std::array<std::uint64_t, kSlots> spare{};  // the sequence that the slot's spare was the slot with, or 0
+  std::array<bool, kSlots> in_doubt{};        // a later save could not be put in place, and may stand there yet
 
   // The newest save of this process.
   struct Newest {
@@ -150,6 +151,8 @@ struct Store::Impl {
   void Load();
   void LookAgain();
   std::size_t Replaceable() const;
+  // Whether that save is certainly what the slot's name stands for.
+  bool Stands(std::size_t slot, std::uint64_t sequence) const { return saved[slot] == sequence && !in_doubt[slot]; }
   Result<base::UniqueFd> Write(std::size_t slot, const std::string& text);
   Result<void> Save(const Kept& kept);
   void Sync(Callback on_done);
@@ -209,6 +212,7 @@ Result<base::UniqueFd> Store::Impl::Write(std::size_t slot, const std::string& t
   // Before it is known whether the exchange succeeds: one that fails may yet take place.
   spare[slot] = saved[slot];
   if (auto placed = PutInPlace(files, SparePath(path), path); !placed) {
+    in_doubt[slot] = true;
     return std::unexpected(std::move(placed.error()));
   }
   return fd;
@@ -226,6 +230,7 @@ Result<void> Store::Impl::Save(const Kept& kept) {
   Result<base::UniqueFd> fd = Write(slot, *text);
   if (!fd) return std::unexpected(std::move(fd.error()).Within("save last-known-good"));
   saved[slot] = sequence;
+  in_doubt[slot] = false;
   newest = Newest{.slot = slot, .sequence = sequence, .fd = std::move(*fd), .flushed = std::nullopt};
   return {};
 }
@@ -259,7 +264,7 @@ void Store::Impl::Flush(base::Now now) {
 // The entry in the directory can only be flushed after the file: else a loss of power could show a name without the
 // bytes.
 void Store::Impl::FileFlushed(std::size_t slot, std::uint64_t sequence, Result<void> result, base::Now now) {
-  if (!result || saved[slot] != sequence) return FlushEnded(slot, sequence, result, now);
+  if (!result || !Stands(slot, sequence)) return FlushEnded(slot, sequence, result, now);
   Result<base::UniqueFd> fd = files.OpenDirectory(directory);
   if (!fd) return FlushEnded(slot, sequence, std::unexpected(std::move(fd.error())), now);
   disk.Start(std::move(*fd), [this, slot, sequence](const Result<void>& synced, base::Now then) {
@@ -274,9 +279,13 @@ void Store::Impl::FlushEnded(std::size_t slot, std::uint64_t sequence, const Res
   std::vector<Callback> done = std::exchange(served, {});
 
   // A file that was replaced meanwhile is on no disk under the slot's name, so its flush says nothing of the slot.
-  const bool counts = saved[slot] == sequence;
+  const bool counts = Stands(slot, sequence);
   if (counts && told) keep = slot;
-  if (newest && newest->sequence == sequence) newest->flushed = told;
+  if (newest && newest->sequence == sequence) {
+    if (told && !counts)
+      told = Fail(ErrorKind::kUnavailable, "sync last-known-good: a save that failed may stand there");
+    newest->flushed = told;
+  }
   overtaken = counts ? 0 : overtaken + 1;
   if (told && !counts) {
     if (overtaken < kMaxOvertaken) {

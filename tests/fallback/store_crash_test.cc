@@ -3,9 +3,11 @@
 // every short sequence of what may happen to a store.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <iostream>
+#include <iterator>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "tests/fallback/store_player.h"
@@ -28,47 +30,62 @@ void PlayEverySequence(Player& player, std::size_t length) {
   }
 }
 
-class StoreCrash : public testing::TestWithParam<std::tuple<Start, Way>> {
+// What was enumerated for a start when this was written: an enumeration must not become smaller in silence.
+struct Points {
+  const char* start;
+  std::size_t slots;  // looking at the slots only
+  std::size_t names;  // at all that stands in the directory
+};
+constexpr Points kAtLeast[] = {
+    {"Nothing", 747'064, 199'384},     {"One", 510'979, 66'944},           {"OneInTheSecondSlot", 510'979, 66'944},
+    {"Two", 528'894, 77'078},          {"TwoAndSpares", 790'298, 184'237}, {"NewerDamaged", 469'227, 38'379},
+    {"OlderDamaged", 459'046, 29'579}, {"OnlyDamaged", 785'067, 198'003},  {"BothDamaged", 682'023, 328'474}};
+
+class StoreCrash : public testing::TestWithParam<Start> {
  protected:
-  // An enumeration must not become smaller in silence.
-  void Tell(const Player& player, std::size_t at_least) {
-    std::cout << "[ points   ] " << player.points() << "\n";
-    RecordProperty("points", std::to_string(player.points()));
-    EXPECT_GE(player.points(), at_least);
+  void Play(Way way, Player::Names names, std::size_t length) {
+    Player player(GetParam(), way, names);
+    PlayEverySequence(player, length);
+    EXPECT_EQ(player.exchanges() > 0, way == Way::kExchange);
+    points_ += player.points();
   }
 
-  const Start start_ = std::get<Start>(GetParam());
-  const Way way_ = std::get<Way>(GetParam());
+  void Tell(std::size_t Points::* at_least) {
+    std::cout << "[ points   ] " << points_ << "\n";
+    RecordProperty("points", std::to_string(points_));
+    const auto row = std::ranges::find(kAtLeast, std::string(GetParam().name), &Points::start);
+    ASSERT_NE(row, std::end(kAtLeast));
+    EXPECT_GE(points_, *row.*at_least);
+  }
+
+  std::size_t points_ = 0;
 };
 
-INSTANTIATE_TEST_SUITE_P(All, StoreCrash, testing::Combine(testing::ValuesIn(Starts()), testing::ValuesIn(kWays)),
-                         [](const auto& instance) {
-                           return std::string(std::get<Start>(instance.param).name) +
-                                  (std::get<Way>(instance.param) == Way::kExchange ? "ByExchange" : "ByRename");
-                         });
+INSTANTIATE_TEST_SUITE_P(From, StoreCrash, testing::ValuesIn(Starts()),
+                         [](const auto& instance) { return std::string(instance.param.name); });
 
 TEST_P(StoreCrash, KeepsItsPromisesAfterEverySequence) {
-  Player player(start_, way_);
-  PlayEverySequence(player, 7);
-  Tell(player, 1);
-  EXPECT_EQ(player.exchanges() > 0, way_ == Way::kExchange);
+  for (const Way way : kWays) Play(way, Player::Names::kSlots, 7);
+  Tell(&Points::slots);
 }
 
 // Here a loss of power is looked at for all that stands in the directory: what is left beside the slots must not be in
 // the way of the next save.
 TEST_P(StoreCrash, LeavesNothingThatIsInTheWayAfterEverySequence) {
-  Player player(start_, way_, Player::Names::kAll);
-  PlayEverySequence(player, start_.damaged ? 3 : 4);  // each damaged slot has a copy, which may be lost as well
-  Tell(player, 1);
+  // Each damaged slot has a copy, which may be lost as well.
+  for (const Way way : kWays) Play(way, Player::Names::kAll, GetParam().damaged ? 3 : 4);
+  Tell(&Points::names);
 }
 
 TEST_P(StoreCrash, KeepsItsPromisesInLongLivesWithoutRestarts) {
-  Player player(start_, way_);
-  for (const char* events : {"SyffSyffSyffSyff", "SySffSySffffSyff", "SSSyffSSyfSfffSyffff", "SyeSyffSyfeSyff",
-                             "SyffySyfSyfSyfffff", "SyffSySSSfSSffffSSyff"}) {
-    player.PlayAll(events);
+  for (const Way way : kWays) {
+    Player player(GetParam(), way);
+    for (const char* events : {"SyffSyffSyffSyff", "SySffSySffffSyff", "SSSyffSSyfSfffSyffff", "SyeSyffSyfeSyff",
+                               "SyffySyfSyfSyfffff", "SyffSySSSfSSffffSSyff"}) {
+      player.PlayAll(events);
+    }
+    EXPECT_GE(player.points(), 800U);
   }
-  Tell(player, 1);
 }
 
 }  // namespace

@@ -66,8 +66,12 @@ std::vector<Start> Starts() {
           {"One", {{kSlot0, whole}}, 1},
           {"OneInTheSecondSlot", {{kSlot1, whole}}, 1},
           {"Two", TwoSlots(), 2},
-          {"TwoAndSpares", {{kSlot0, SlotOf(3, 3)}, {kSlot1, SlotOf(2, 2)}, {std::string(kSlot0) + ".tmp", whole},
-                            {std::string(kSlot1) + ".tmp", cut}}, 3},
+          {"TwoAndSpares",
+           {{kSlot0, SlotOf(3, 3)},
+            {kSlot1, SlotOf(2, 2)},
+            {std::string(kSlot0) + ".tmp", whole},
+            {std::string(kSlot1) + ".tmp", cut}},
+           3},
           {"NewerDamaged", {{kSlot0, whole}, {kSlot1, cut}}, 1, true},
           {"OlderDamaged", {{kSlot0, zeros}, {kSlot1, SlotOf(2, 2)}}, 2, true},
           {"OnlyDamaged", {{kSlot0, cut}}, 0, true},
@@ -207,8 +211,7 @@ void Player::Check() {
       << start_.name << ", " << story_ << ": a kill finds " << killed << ", not " << saved_;
   for (const Files& files : files_->disk().AfterPowerLoss(NamesLookedAt())) {
     const std::uint64_t found = Remembered(files);
-    EXPECT_GE(found, durable_) << start_.name << ", " << story_
-                               << ": a loss of power finds less than what was synced";
+    EXPECT_GE(found, durable_) << start_.name << ", " << story_ << ": a loss of power finds less than what was synced";
     EXPECT_LE(found, saving_) << start_.name << ", " << story_;
     ++points_;
   }
