@@ -2,7 +2,7 @@
 # The tests that run the real binary beside a real Consul (script/setup has one), in Python's standard library.
 
 # The misbehaving parts of a machine, preloaded into the sidecar.
-foreach(part slow_sync keep_capabilities shift_clock)
+foreach(part slow_sync keep_capabilities shift_clock short_write)
   add_library(${part} MODULE ${CMAKE_CURRENT_LIST_DIR}/${part}.c)
   target_compile_options(${part} PRIVATE -Wall -Wextra -Wshadow -Wconversion $<$<BOOL:${ENVDIAL_WERROR}>:-Werror>)
   target_compile_definitions(${part} PRIVATE _GNU_SOURCE)
@@ -23,7 +23,7 @@ function(envdial_end_to_end_tests folder)
         LABELS "e2e$<$<IN_LIST:${name},${tests_PLAIN}>:;plain>"
         TIMEOUT 600
         ENVIRONMENT
-        "ENVDIAL_BINARY=$<TARGET_FILE:envdial>;ENVDIAL_SLOW_SYNC=$<TARGET_FILE:slow_sync>;ENVDIAL_KEEP_CAPABILITIES=$<TARGET_FILE:keep_capabilities>;ENVDIAL_SHIFT_CLOCK=$<TARGET_FILE:shift_clock>;ENVDIAL_GETENV_LIBRARY=$<TARGET_FILE:envdial_getenv>;ENVDIAL_GETENV_APP=$<TARGET_FILE:getenv_app>"
+        "ENVDIAL_BINARY=$<TARGET_FILE:envdial>;ENVDIAL_SLOW_SYNC=$<TARGET_FILE:slow_sync>;ENVDIAL_KEEP_CAPABILITIES=$<TARGET_FILE:keep_capabilities>;ENVDIAL_SHIFT_CLOCK=$<TARGET_FILE:shift_clock>;ENVDIAL_SHORT_WRITE=$<TARGET_FILE:short_write>;ENVDIAL_GETENV_LIBRARY=$<TARGET_FILE:envdial_getenv>;ENVDIAL_GETENV_APP=$<TARGET_FILE:getenv_app>"
     )
     if(name IN_LIST tests_ALONE)
       set_tests_properties(${folder}.${name} PROPERTIES RUN_SERIAL TRUE)

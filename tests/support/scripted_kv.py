@@ -27,14 +27,17 @@ class ScriptedKv:
         self._tombstones = {}  # key: index of its deletion
 
     def put(self, *keys, value):
+        self.put_all(dict.fromkeys(keys, value))
+
+    def put_all(self, values):
         """One transaction; like Consul, it leaves the index alone where nothing changes."""
-        data = value if isinstance(value, bytes) else str(value).encode()
+        new = {key: value if isinstance(value, bytes) else str(value).encode() for key, value in values.items()}
         with self._changed:
-            changed = [key for key in keys if self._entries.get(key, (None,))[0] != data]
+            changed = [key for key in new if self._entries.get(key, (None,))[0] != new[key]]
             self._index += bool(changed)
             for key in changed:
                 created = self._entries[key][1] if key in self._entries else self._index
-                self._entries[key] = (data, created, self._index)
+                self._entries[key] = (new[key], created, self._index)
             self._changed.notify_all()
 
     def delete(self, key):
