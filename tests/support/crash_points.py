@@ -240,13 +240,13 @@ class Life:
             time.sleep(0.005)
         return self.pod.snapshot()["version"] > 0
 
-    def wait_killed(self):
-        eventually("it is killed", self.pod.ended, _WITHIN)
-        self.pod.stop_strace()
-
     def wait_shown(self):
-        """Waits until it ended, or everything shows the new value; says which."""
-        eventually("it ended, or shows the new value", lambda: self.pod.ended() or self._is_shown(), _WITHIN)
+        """Waits until it ended, or everything shows the new value and the syncs are over; says which."""
+        eventually(
+            "it ended, or shows the new value",
+            lambda: self.pod.ended() or (self._is_shown() and self._is_quiet()),
+            _WITHIN,
+        )
         return not self.pod.ended()
 
     def _is_shown(self):

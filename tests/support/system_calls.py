@@ -67,8 +67,7 @@ class TracedSidecar(Sidecar):
         by_path = call is not None and call.name in _BY_PATH
         names = _BY_PATH if by_path else (*_BY_PATH, *_BY_NUMBER) if call is None else (call.name,)
         self.before = [
-            "strace", "-f", "-y", "--seccomp-bpf", "-e", "signal=none", "-o", self.trace_file,
-            "-e", "trace=" + ",".join(names),
+            "strace", "-f", "-y", "-o", self.trace_file, "-e", "trace=" + ",".join(names),
         ]  # fmt: skip
         if call is not None:
             self.before += ["-e", f"inject={call.name}:{inject}:when={call.nth}"]

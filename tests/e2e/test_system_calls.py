@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel sees: the process killed at each of its calls on files, and each of them made to fail.
+
+In-memory disks are where power is lost (tests/fallback/store_crash_test.cc); here the calls behind that seam are real.
+"""
+
+import os
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+from support.case import EndToEndTest
+from support.crash_points import LATER, NEW, OLD, Left, Lives, age_of, name_of, text_of
+
+ERRORS = ("ENOSPC", "EIO", "EROFS", "EDQUOT", "EACCES", "EMFILE", "EINTR")
+CAN_BE_INTERRUPTED = {"openat", "write", "pwrite64", "read", "pread64", "ftruncate", "flock", "fallocate", "io_submit"}
+ALL_ERRORS = os.environ.get("ENVDIAL_ALL_ERRORS") == "1"  # else one for each call, in turn
+SIDE_BY_SIDE = 4
+TRIES = 4  # where a loaded machine made the calls come in another order
+SHORT_WRITE = 150  # bytes: a slot takes several writes then
+EXIT_CANNOT_WORK = 1
+EXIT_NOT_FROM_CONSUL = 3
+ONLY_LOOKS = {"newfstatat", "close", "read", "pread64"}
+
+
+class SystemCalls(EndToEndTest):
+    def setUp(self):
+        super().setUp()
+        self.lives = Lives(self.where, self.closed_port())
+        self.addCleanup(self.lives.close)
+
+    def calls(self, start, **options):
+        """Every call on the files of a life, to the last one that changes anything."""
+        life = self.lives.begin(start, **options).start_and_change()
+        self.assertTrue(life.wait_shown(), life.pod.log())
+        life.end()
+        calls = life.pod.calls()
+        last = max(number for number, call in enumerate(calls) if call.name not in ONLY_LOOKS)
+        return calls[: last + 1]
+
+    def live_through(self, points, check):
+        """Runs check(point) for each, side by side; prints how many there were. Their answers."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            answers = list(pool.map(check, points))
+        print(f"{len(points)} points in {time.monotonic() - began:.0f} s", flush=True)
+        return answers
+
+    def hit(self, start, call, inject, **options):
+        """A life in which that was injected at that call, and whether it lives on."""
+        for _ in range(TRIES):
+            life = self.lives.begin(start, call, inject, **options)
+            self.addCleanup(life.pod.stop_strace)
+            life.start_and_change()
+            lives_on = life.wait_shown()
+            if life.pod.was_injected():
+                return life, lives_on
+            life.end()
+        raise AssertionError(f"from {start}, {inject} was never carried out at {call}:\n\n{life.pod.trace()[-3000:]}")
+
+    def check_killed_at(self, point):
+        start, call, options = point
+        where = f"killed at {call}, from {start}"
+        life, _ = self.hit(start, call, "signal=SIGKILL", **options)
+        before = Left(self.where / start)
+        left = life.left
+        env = left.env()
+        self.assertIn(env, (before.env(), text_of(OLD), text_of(NEW)), where)
+        shown = left.snapshot()
+        self.assertIn(shown, (before.snapshot(), OLD, NEW), where)
+        ages = [age_of(text_of(shown))] if shown else []
+        ages += [age_of(env)] if env != before.env() or start != "damaged" else []
+        newest = max(ages, default=-1)
+        self.assertEqual(life.restart_without_consul(), EXIT_NOT_FROM_CONSUL, where)
+        self.assertGreaterEqual(age_of(left.env()), newest, f"{where}: an older value than the one that was shown")
+        if left.env() is not None:
+            self.assertEqual(text_of(left.snapshot()), left.env(), where)
+        if start != "nothing":
+            self.assertIsNotNone(left.env(), f"{where}: nothing is served")
+        self.assertEqual(life.restart_with_consul(), 0, where)
+        self.assertTrue(left.shows(LATER) and name_of(LATER) in left.saved(), where)
+        life.forget()
+
+    def check_failed_at(self, point):
+        """Whether it was counted, absorbed, or the start refused."""
+        start, call, error, options = point
+        where = f"{error} at {call}, from {start}"
+        life, lives_on = self.hit(start, call, f"error={error}", **options)
+        if lives_on:
+            outcome = "counted" if life.failures() > 0 else "absorbed"
+            life.end()
+            self.assertEqual(life.restart_without_consul(), EXIT_NOT_FROM_CONSUL, where)
+            self.assertTrue(life.left.shows(NEW), where)
+        else:
+            outcome = "refused"
+            self.assertEqual(life.pod.wait_end(), EXIT_CANNOT_WORK, f"{where}: {life.pod.log()}")
+            self.assertRegex(life.pod.log(), r"cannot work: ", where)
+            self.assertEqual(life.restart_with_consul(), 0, where)
+        life.forget()
+        return outcome
+
+    def test_killed_at_each_call(self):
+        points = [(start, call, {}) for start in Lives.STARTS for call in self.calls(start)]
+        self.live_through(points, self.check_killed_at)
+
+    def test_each_call_fails(self):
+        points = []
+        for start in Lives.STARTS:
+            for call in self.calls(start):
+                if call.name == "close":
+                    continue  # the descriptor is gone, whatever close(2) answers
+                errors = [error for error in ERRORS if error != "EINTR" or call.name in CAN_BE_INTERRUPTED]
+                for error in errors if ALL_ERRORS else [errors[len(points) % len(errors)]]:
+                    points.append((start, call, error, {}))
+        outcomes = self.live_through(points, self.check_failed_at)
+        table = Counter((outcome, point[1].shape) for point, outcome in zip(points, outcomes))
+        for (outcome, shape), count in sorted(table.items()):
+            print(f"{outcome:9}{count:4} {shape}")
+
