@@ -5,6 +5,7 @@ In-memory disks are where power is lost (tests/fallback/store_crash_test.cc); he
 """
 
 import os
+import re
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +14,37 @@ from support.case import EndToEndTest
 from support.crash_points import LATER, NEW, OLD, Left, Lives, age_of, name_of, text_of
 
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EDQUOT", "EACCES", "EMFILE", "EINTR")
-CAN_BE_INTERRUPTED = {"openat", "write", "pwrite64", "read", "pread64", "ftruncate", "flock", "fallocate", "io_submit"}
+CAN_BE_INTERRUPTED = {"openat", "write", "pwrite64", "read", "pread64", "ftruncate", "fallocate", "io_submit"}
 ALL_ERRORS = os.environ.get("ENVDIAL_ALL_ERRORS") == "1"  # else one for each call, in turn
 SIDE_BY_SIDE = 4
 TRIES = 4  # where a loaded machine made the calls come in another order
+MAX_SHOWN = 20  # of failed points
 SHORT_WRITE = 150  # bytes: a slot takes several writes then
 EXIT_CANNOT_WORK = 1
 EXIT_NOT_FROM_CONSUL = 3
 ONLY_LOOKS = {"newfstatat", "close", "read", "pread64"}
+# Where a failure is no failed delivery or save, and why.
+ABSORBED = re.compile(
+    r"newfstatat (run|state/.*\.tmp)"  # what cannot be looked at is taken for harmed, and made anew
+    r"|\w+ run/(env|snapshot)( O_RDONLY| O_RDWR| PROT_WRITE)?$"  # of an earlier process: the same
+    r"|(openat|write) state/last-known-good\.\d\.tmp( O_WRONLY)?$"  # a spare that cannot be written over is made anew
+    r"|mkdir state$"  # it is there already, or its lock cannot be made
+    r"|(ftruncate|pwrite64) (run|state)/lock$"  # the line that says who holds it
+    r"|unlink run/(control\.soc~|snapshot\.tmp)$"  # seldom there, and making a new one fails if it is
+)
+TOLD = re.compile(r"\w+ state/last-known-good\.\d(\.damaged)?( |$)")  # read at a start, by a line in the log
+IN_THE_LOG = r"slot not readable|damaged slot .* copied"
+# Without these there is no sidecar.
+REFUSED = re.compile(r"\w+ run/(control\.soc~|lock)|\w+ run$")
+STORE_CALLS = (
+    "openat state/{0}.tmp O_WRONLY", "write state/{0}.tmp", "renameat2 state/{0}.tmp state/{0} RENAME_EXCHANGE",
+    "rename run/env.tmp run/env", "rename run/snapshot.tmp run/snapshot",
+    "io_submit state/{0}", "openat state O_DIRECTORY O_RDONLY", "io_submit state",
+)  # fmt: skip
+ENV_CALLS = (
+    "unlink run/env.tmp", "openat run/env.tmp O_CREAT O_EXCL O_WRONLY", "fchown run/env.tmp", "fchmod run/env.tmp",
+    "write run/env.tmp", "rename run/env.tmp run/env",
+)  # fmt: skip
 
 
 class SystemCalls(EndToEndTest):
@@ -40,10 +64,20 @@ class SystemCalls(EndToEndTest):
 
     def live_through(self, points, check):
         """Runs check(point) for each, side by side; prints how many there were. Their answers."""
+        failures = []
+
+        def checked(point):
+            try:
+                return check(point)
+            except AssertionError as failure:
+                failures.append(str(failure))
+
         began = time.monotonic()
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-            answers = list(pool.map(check, points))
+            answers = list(pool.map(checked, points))
         print(f"{len(points)} points in {time.monotonic() - began:.0f} s", flush=True)
+        if failures:
+            self.fail(f"{len(failures)} of {len(points)} points failed:\n" + "\n".join(failures[:MAX_SHOWN]))
         return answers
 
     def hit(self, start, call, inject, **options):
@@ -88,11 +122,17 @@ class SystemCalls(EndToEndTest):
         life, lives_on = self.hit(start, call, f"error={error}", **options)
         if lives_on:
             outcome = "counted" if life.failures() > 0 else "absorbed"
+            if outcome == "absorbed" and error != "EINTR":
+                if TOLD.match(call.shape):
+                    self.assertRegex(life.pod.log(), IN_THE_LOG, where)
+                else:
+                    self.assertRegex(call.shape, ABSORBED, f"{where}: nobody is told")
             life.end()
             self.assertEqual(life.restart_without_consul(), EXIT_NOT_FROM_CONSUL, where)
             self.assertTrue(life.left.shows(NEW), where)
         else:
             outcome = "refused"
+            self.assertRegex(call.shape, REFUSED, where)
             self.assertEqual(life.pod.wait_end(), EXIT_CANNOT_WORK, f"{where}: {life.pod.log()}")
             self.assertRegex(life.pod.log(), r"cannot work: ", where)
             self.assertEqual(life.restart_with_consul(), 0, where)
@@ -102,6 +142,7 @@ class SystemCalls(EndToEndTest):
     def test_killed_at_each_call(self):
         points = [(start, call, {}) for start in Lives.STARTS for call in self.calls(start)]
         self.live_through(points, self.check_killed_at)
+        self.assertGreaterEqual(len(points), 400, "the enumeration has become smaller than it was")
 
     def test_each_call_fails(self):
         points = []
@@ -113,7 +154,31 @@ class SystemCalls(EndToEndTest):
                 for error in errors if ALL_ERRORS else [errors[len(points) % len(errors)]]:
                     points.append((start, call, error, {}))
         outcomes = self.live_through(points, self.check_failed_at)
-        table = Counter((outcome, point[1].shape) for point, outcome in zip(points, outcomes))
-        for (outcome, shape), count in sorted(table.items()):
-            print(f"{outcome:9}{count:4} {shape}")
+        print(dict(Counter(outcomes)))
+        self.assertGreaterEqual(len(points), 370, "the enumeration has become smaller than it was")
+        self.assertGreaterEqual(outcomes.count("counted"), 100)
 
+    def test_short_writes(self):
+        """Each file takes several; killed, and the disk full, at each of them."""
+        options = {"short_write": str(SHORT_WRITE)}
+        calls = [call for call in self.calls("two", **options) if call.name == "write"]
+        self.assertGreaterEqual(len(calls), 10)
+        self.live_through([("two", call, options) for call in calls], self.check_killed_at)
+        self.live_through([("two", call, "ENOSPC", options) for call in calls], self.check_failed_at)
+
+    def test_the_order_is_what_the_seam_says(self):
+        life = self.lives.begin("two", others=True).start_and_change()
+        self.assertTrue(life.wait_shown(), life.pod.log())
+        life.end()
+        self.assertEqual(life.pod.unknown_calls(), set(), "calls on files that are never made to fail")
+        shapes = [call.shape for call in life.pod.calls()]
+        changed = shapes.index("rename run/env.tmp run/env")
+        slot = re.search(r"last-known-good\.\d", next(each for each in reversed(shapes[:changed]) if "renameat2" in each))[0]
+        self.assert_in_order(shapes, [each.format(slot) for each in STORE_CALLS], changed)
+        self.assert_in_order(shapes, ENV_CALLS, changed)
+
+    def assert_in_order(self, shapes, expected, around):
+        """Each of the expected once in the change that renames the env file at `around`, one after the other."""
+        first = max(number for number, shape in enumerate(shapes[: around + 1]) if shape == expected[0])
+        change = shapes[first:]
+        self.assertEqual([shape for shape in change if shape in expected], list(expected), "\n".join(change))

@@ -143,15 +143,14 @@ class Lives:
     def close(self):
         self._consul.close()
 
-    def _arguments(self, address=None):
+    def _arguments(self, address=None, startup_wait="30s"):
         return [
-            "--dials", self._dials, "--consul-addr", address or self._consul.address, "--startup-wait", "30s",
+            "--dials", self._dials, "--consul-addr", address or self._consul.address, "--startup-wait", startup_wait,
             "--group", os.getgid(),
         ]  # fmt: skip
 
     def _make_starts(self):
-        for directory in ("run", "state"):
-            (self._where / "nothing" / directory).mkdir(parents=True, mode=0o700)
+        (self._where / "nothing").mkdir()
         self._leave("one", EARLIER, ())
         self._leave("two", EARLIER[:1], EARLIER[1:])
         subprocess.run(["cp", "-a", self._where / "two", self._where / "damaged"], check=True)
@@ -172,7 +171,7 @@ class Lives:
         finally:
             pod.kill()
 
-    def begin(self, start, call=None, inject="", short_write=None):
+    def begin(self, start, call=None, inject="", others=False, short_write=None):
         with self._lock:
             self._number += 1
             token = f"life-{self._number}"
@@ -184,6 +183,7 @@ class Lives:
             *self._arguments(),
             call=call,
             inject=inject,
+            others=others,
             preload=preload if short_write else None,
             env={"CONSUL_HTTP_TOKEN": token},
         )
@@ -191,28 +191,15 @@ class Lives:
 
     def without_consul(self, where):
         """A start that has nothing but what was left. Its exit code."""
-        return self._once(where, self._arguments(self._closed_port), "none")
+        return self._once(where, *self._arguments(self._closed_port, "1s"))
 
     def with_consul(self, where):
-        return self._once(where, self._arguments(), "later")
+        return self._once(where, *self._arguments())
 
     @staticmethod
-    def _once(where, arguments, token):
+    def _once(where, *arguments):
         command = ["run", "--once", "--run-dir", where / "run", "--state-dir", where / "state", *arguments]
-        command += ["--startup-wait", "1s"] if token == "none" else []
-        done = envdial(*dict_of(command), env={"CONSUL_HTTP_TOKEN": token}, timeout=60)
-        with open(where / "after.log", "a", encoding="utf-8") as log:
-            log.write(done.stderr)
-        return done.returncode
-
-
-def dict_of(command):
-    """Without an option's earlier value, where it is given twice."""
-    kept = list(map(str, command))
-    while kept.count("--startup-wait") > 1:
-        first = kept.index("--startup-wait")
-        del kept[first : first + 2]
-    return kept
+        return envdial(*command, env={"CONSUL_HTTP_TOKEN": "later"}, timeout=60).returncode
 
 
 class Life:

@@ -11,16 +11,17 @@ from support.sidecar import Sidecar
 
 # What touches files by a path or a descriptor; strace counts those of them that are about the sidecar's files.
 _BY_PATH = (
-    "openat", "mkdir", "flock", "ftruncate", "read", "pread64", "write", "pwrite64", "fchmod", "fchown", "chown",
-    "fchownat", "newfstatat", "mmap", "fallocate", "rename", "renameat2", "unlink", "close",
+    "openat", "mkdir", "flock", "ftruncate", "read", "pread64", "write", "pwrite64", "chmod", "fchmod", "chown",
+    "fchown", "lchown", "newfstatat", "mmap", "fallocate", "rename", "renameat2", "unlink", "close",
 )  # fmt: skip
 _BY_NUMBER = ("bind", "io_submit")  # strace does not see what these are about: it counts all of them
+_SYNCS = ("fsync", "fdatasync", "sync", "syncfs", "sync_file_range", "msync")  # none of them should be seen
 _FILES = {
     "run": ("", "lock", "env", "env.tmp", "snapshot", "snapshot.tmp", "control.sock", "control.soc~"),
     "state": ("", "lock", *(f"last-known-good.{n}{end}" for n in (0, 1) for end in ("", ".tmp", ".damaged"))),
 }
 _LINE = re.compile(r"^(\d+) +(\w+)\((.*)$")
-_FLAG = re.compile(r"\b(?:O_(?:RDONLY|WRONLY|RDWR|CREAT|DIRECTORY)|RENAME_EXCHANGE|PROT_WRITE)\b")
+_FLAG = re.compile(r"\b(?:O_(?:RDONLY|WRONLY|RDWR|CREAT|EXCL|DIRECTORY)|RENAME_EXCHANGE|PROT_WRITE)\b")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def calls_in(trace, where):
         if not found:
             continue
         name = found[2]
-        is_ours = re.search(rf"{re.escape(str(where))}/(run|state)\b", line)
+        is_ours = re.search(rf"{re.escape(str(where))}/(run|state)\b", line) and name != "execve"
         if is_ours or name in _BY_NUMBER:
             seen[name] = seen.get(name, 0) + 1
         if is_ours:
@@ -58,14 +59,16 @@ def calls_in(trace, where):
 
 
 class TracedSidecar(Sidecar):
-    """`inject` is an order for strace, say signal=SIGKILL or error=EIO, that is carried out at `call`, once."""
+    """`inject` is an order for strace, say signal=SIGKILL or error=EIO, that is carried out at `call`, once. Without a
+    call all that is made on files is traced: `others`, too, that were not thought of here."""
 
-    def __init__(self, where, *arguments, call=None, inject="", preload=None, env=None):
-        super().__init__(where, *arguments, env=env)
+    def __init__(self, where, *arguments, call=None, inject="", others=False, preload=None, env=None):
+        super().__init__(where, *arguments, env=env, make_run_dir=False)
         self.trace_file = self.where / "trace"
         self._call = call
         by_path = call is not None and call.name in _BY_PATH
-        names = _BY_PATH if by_path else (*_BY_PATH, *_BY_NUMBER) if call is None else (call.name,)
+        names = _BY_PATH if by_path else (*_BY_PATH, *_BY_NUMBER, *_SYNCS) if call is None else (call.name,)
+        names = ("%file", "%desc", *_BY_NUMBER, *_SYNCS) if others else names
         self.before = [
             "strace", "-f", "-y", "-o", self.trace_file, "-e", "trace=" + ",".join(names),
         ]  # fmt: skip
@@ -86,6 +89,11 @@ class TracedSidecar(Sidecar):
 
     def calls(self):
         return calls_in(self.trace(), self.where)
+
+    def unknown_calls(self):
+        """The names of those on files that cannot be made to fail, because they were not thought of here."""
+        found = {call.name for call in self.calls() if "UNIX-STREAM" not in call.shape}
+        return found - {*_BY_PATH, *_BY_NUMBER}
 
     def was_injected(self):
         """Whether it was done, and at that call and no other."""
