@@ -9,6 +9,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "fallback/store.h"
 #include "tests/fallback/store_player.h"
@@ -103,6 +104,26 @@ TEST(StoreFailure, OfAnExchangeIsNotFollowedByARename) {
   EXPECT_TRUE(files.disk().AfterKill().contains("/state/last-known-good.0.tmp"));
   ASSERT_TRUE(store.Save(Version(4)));
   EXPECT_EQ(Served(files.disk().AfterKill()), 4U);
+}
+
+// It may stand where the save before it stood, whose bytes would then be synced for nothing.
+TEST(StoreFailure, OfAnExchangeLeavesTheSaveBeforeItUnsynced) {
+  Files start = TwoSlots();
+  start["/state/last-known-good.0.tmp"] = "spare";
+  FaultyFileSystem files(start);
+  FakeDiskSync disk(files);
+  Store store = Store::Open(files, disk, "/state");
+  ASSERT_TRUE(store.Save(Version(3)));
+  files.FailOperation(1, EIO, FaultyFileSystem::Done::kMuch);  // overwrite, exchange
+  EXPECT_FALSE(store.Save(Version(4)));
+  std::vector<bool> told;
+  const auto tell = [&](const Result<void>& result, Now) { told.push_back(result.has_value()); };
+  store.Sync(tell);
+  disk.FinishAll();
+  ASSERT_TRUE(store.Save(Version(5)));
+  store.Sync(tell);
+  disk.FinishAll();
+  EXPECT_EQ(told, (std::vector<bool>{false, true}));
 }
 
 TEST(StoreFailure, OfBothReadsDoesNotLetAnOldSlotWinLater) {

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sidecar under strace: which calls it makes on its files, and what the kernel is told to do at one of them."""
 
+import os
 import re
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +107,11 @@ class TracedSidecar(Sidecar):
 
     def stop_strace(self):
         """Kills the sidecar with -9, of which strace then dies, too."""
+        if self.ended():
+            return  # the pid may be another's by now
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        for child in children.read_text().split() if children.exists() else ():
-            subprocess.run(["kill", "-9", child], check=False, stderr=subprocess.DEVNULL)
+        for child in children.read_text().split():
+            os.kill(int(child), signal.SIGKILL)
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
