@@ -173,7 +173,8 @@ class SystemCalls(EndToEndTest):
         self.assertEqual(life.pod.unknown_calls(), set(), "calls on files that are never made to fail")
         shapes = [call.shape for call in life.pod.calls()]
         changed = shapes.index("rename run/env.tmp run/env")
-        slot = re.search(r"last-known-good\.\d", next(each for each in reversed(shapes[:changed]) if "renameat2" in each))[0]
+        exchange = next(shape for shape in reversed(shapes[:changed]) if shape.startswith("renameat2 "))
+        slot = re.search(r"last-known-good\.\d", exchange)[0]
         self.assert_in_order(shapes, [each.format(slot) for each in STORE_CALLS], changed)
         self.assert_in_order(shapes, ENV_CALLS, changed)
 

@@ -58,6 +58,8 @@ std::uint64_t Served(const Files& files) {
 
 Files TwoSlots() { return {{kSlot0, SlotOf(1, 1)}, {kSlot1, SlotOf(2, 2)}}; }
 
+void PrintTo(const Start& start, std::ostream* out) { *out << start.name; }
+
 std::vector<Start> Starts() {
   const std::string whole = SlotOf(1, 1);
   const std::string cut = SlotOf(2, 2).substr(0, whole.size() / 2);

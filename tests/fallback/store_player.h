@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ struct Start {
   std::uint64_t version;
   bool damaged = false;
 };
+void PrintTo(const Start& start, std::ostream* out);  // for GoogleTest
 std::vector<Start> Starts();
 test::Files TwoSlots();
 

@@ -102,7 +102,7 @@ class Left:
             return None
 
     def snapshot(self):
-        """The value that the snapshot file shows, as its readers see it; None where there is no file that can be read."""
+        """The value that readers of the snapshot file see; None where there is no file that can be read."""
         try:
             dials = client.open(self.where / "run")
         except (client.NotPublished, client.BadSnapshot):
