@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # How our tests are declared. Labels: `room` for the C++ tests of one room; `e2e` for those of the whole program;
 # `clients` for the own tests of the clients in other languages; `house` for those that read the sources and run no
-# program of ours; `plain` for those that mean nothing in a sanitizer's build (script/test --more leaves them out), say
-# because they measure time or memory. Ports are free ones, directories are temporary: all of them may run at once.
+# program of ours; `simulation` for the daemon in a made-up world; `plain` for those that mean nothing in a sanitizer's
+# build (script/test --more leaves them out), say because they measure time or memory. Ports are free ones, directories
+# are temporary: all of them may run at once.
 
 # The distribution's interpreter, which has the distribution's modules; a python3 earlier on the PATH may not.
 find_program(ENVDIAL_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH)

@@ -139,6 +139,20 @@ TEST(StoreFailure, OfBothReadsDoesNotLetAnOldSlotWinLater) {
   EXPECT_EQ(Served(files.disk().AfterKill()), 3U);
 }
 
+// Saves may have been numbered by a clock that was set back since.
+TEST(StoreFailure, OfBothReadsDoesNotLetASlotFromTheFutureWinLater) {
+  constexpr std::uint64_t kYear3000 = 32'503'680'000'000;
+  FaultyFileSystem files({{kSlot0, SlotOf(kYear3000, 1)}, {kSlot1, SlotOf(kYear3000 + 1, 2)}});
+  FakeDiskSync disk(files);
+  files.FailAll(EIO);
+  Store store = Store::Open(files, disk, "/state");
+  files.FailAll(0);
+  ASSERT_TRUE(store.Save(Version(3)));
+  EXPECT_EQ(Served(files.disk().AfterKill()), 3U);
+  ASSERT_TRUE(store.Save(Version(4)));
+  EXPECT_EQ(Served(files.disk().AfterKill()), 4U);
+}
+
 // Lives with syncs and a restart between; what a kill or a loss of power finds is checked at every step. In the second
 // one saves overtake syncs.
 constexpr const char* kLives[] = {"SyffSyffSykSyffSyff", "SSyffSSyfSffkSSyff"};

@@ -53,6 +53,11 @@ std::optional<Disk::Inode> Disk::At(const std::string& path) const {
   return found == entries_.end() ? std::nullopt : found->second.now();
 }
 
+const std::string* Disk::ContentAt(const std::string& path) const {
+  const std::optional<Inode> inode = At(path);
+  return inode ? &inodes_[*inode].now() : nullptr;
+}
+
 std::set<Files> Disk::AfterPowerLoss(const std::vector<std::string>& names) const {
   std::set<Files> outcomes = {{}};
   for (const std::string& path : names) {

@@ -34,9 +34,13 @@ class Disk {
   // than real disks allow.)
   std::set<Files> AfterPowerLoss(const std::vector<std::string>& names) const;
 
+  using Inode = std::size_t;
+  // Which file a name stands for now, and what that holds; none if it stands for nothing.
+  std::optional<Inode> At(const std::string& path) const;
+  const std::string* ContentAt(const std::string& path) const;
+
  private:
   friend class FaultyFileSystem;
-  using Inode = std::size_t;
   // What something has been, the newest last. A loss of power may bring back any since `oldest`.
   template <typename T>
   struct Past {
@@ -53,7 +57,6 @@ class Disk {
   using Entry = Past<std::optional<Inode>>;  // of a name; none: it stands for nothing
 
   std::set<std::string> ContentsAfterPowerLoss(Inode inode) const;
-  std::optional<Inode> At(const std::string& path) const;
 
   std::vector<Content> inodes_;
   std::map<std::string, Entry> entries_;

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/simulation/cluster.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+namespace envdial::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+using Whose = World::Whose;
+
+std::string Base64(std::string_view bytes) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t three = 0;
+    for (std::size_t j = 0; j < 3; ++j) {
+      three = three << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0U);
+    }
+    for (std::size_t j = 0; j < 4; ++j) {
+      text.push_back(i + j > bytes.size() ? '=' : kDigits[three >> (18 - 6 * j) & 63]);
+    }
+  }
+  return text;
+}
+
+bool Matches(const Cluster::Query& query, const std::string& key) {
+  return query.recurse ? key.starts_with(query.name) : key == query.name;
+}
+
+}  // namespace
+
+base::HttpResponse PlainAnswer(int status, std::string text) {
+  return {.status = status, .headers = {{"content-type", "text/plain"}}, .body = std::move(text)};
+}
+
+Cluster::Cluster() { history_.push_back({.index = raft_index_, .keys = {}, .tombstones = {}}); }
+
+void Cluster::Put(const std::string& key, const std::string& value) {
+  if (leaderless_) return;
+  Moment next = newest();
+  next.index = ++raft_index_;
+  next.keys[key] = {value, next.index};
+  next.tombstones.erase(key);
+  changes_[key].push_back({value});
+  World::Get().Tell("-- put " + key + " " + value);
+  Commit(std::move(next));
+}
+
+void Cluster::Delete(const std::string& key) {
+  if (leaderless_ || !newest().keys.contains(key)) return;
+  Moment next = newest();
+  next.index = ++raft_index_;
+  next.keys.erase(key);
+  next.tombstones[key] = next.index;
+  changes_[key].push_back({std::nullopt});
+  World::Get().Tell("-- delete " + key);
+  Commit(std::move(next));
+}
+
+void Cluster::Restore(FaultPtr fault) {
+  if (leaderless_ || history_.size() < 2) return;
+  Moment old = history_[history_.size() - 2 - World::Get().Draw(std::min<std::size_t>(history_.size() - 1, 20))];
+  for (auto& [key, changes] : changes_) {
+    const auto found = old.keys.find(key);
+    const std::optional<std::string> value =
+        found == old.keys.end() ? std::nullopt : std::optional(found->second.value);
+    if (changes.back().value == value) continue;
+    changes.push_back({value});
+    fault->Seen();
+  }
+  Replace(std::move(old));
+}
+
+void Cluster::LoseData(FaultPtr fault) {
+  for (auto& [key, changes] : changes_) {
+    if (!changes.back().value) continue;
+    changes.push_back({std::nullopt});
+    fault->Seen();
+  }
+  raft_index_ = 20;
+  Replace({.index = raft_index_, .keys = {}, .tombstones = {}});
+}
+
+// What went before is nowhere any more: no server answers from it.
+void Cluster::Replace(Moment next) {
+  ++era_;
+  raft_index_ = std::max(raft_index_, next.index);
+  deposed_.reset();
+  Commit(std::move(next));
+  for (std::size_t i = 0; i < kServers; ++i) {
+    servers_[i].held_back.reset();
+    Applied(i, history_.size() - 1);
+  }
+}
+
+void Cluster::LoseLeader(FaultPtr fault, std::chrono::nanoseconds time) {
+  leaderless_ = std::move(fault);
+  leaderless_since_ = World::Get().now().mono;
+  deposed_.reset();
+  Wake();
+  World::Get().After(time, Whose::kWorld, [this, heals = heals_] {
+    if (heals != heals_) return;
+    leaderless_.reset();
+    leader_ = World::Get().Draw(kServers);
+    Applied(leader_, history_.size() - 1);
+  });
+}
+
+void Cluster::DeposeLeader(FaultPtr fault, std::chrono::nanoseconds time) {
+  if (leaderless_) return;
+  deposed_ = {leader_, servers_[leader_].moment, std::move(fault)};
+  leader_ = (leader_ + 1) % kServers;
+  Applied(leader_, history_.size() - 1);
+  World::Get().After(time, Whose::kWorld, [this, heals = heals_] {
+    if (heals != heals_) return;
+    deposed_.reset();
+    Wake();
+  });
+}
+
+void Cluster::HoldBack(std::size_t server, FaultPtr fault, std::chrono::nanoseconds time) {
+  servers_[server].held_back = std::move(fault);
+  World::Get().After(time, Whose::kWorld, [this, server, heals = heals_] {
+    if (heals != heals_) return;
+    servers_[server].held_back.reset();
+    Applied(server, history_.size() - 1);
+  });
+}
+
+void Cluster::Heal() {
+  ++heals_;
+  leaderless_.reset();
+  deposed_.reset();
+  for (std::size_t i = 0; i < kServers; ++i) {
+    servers_[i].held_back.reset();
+    Applied(i, history_.size() - 1);
+  }
+}
+
+void Cluster::Commit(Moment next) {
+  history_.push_back(std::move(next));
+  const std::size_t moment = history_.size() - 1;
+  for (std::size_t i = 0; i < kServers; ++i) {
+    if (i == leader_) continue;
+    World::Get().After(World::Get().Between(1ms, 50ms), Whose::kWorld, [this, i, moment] { Applied(i, moment); });
+  }
+  Applied(leader_, moment);
+}
+
+void Cluster::Applied(std::size_t server, std::size_t moment) {
+  Server& one = servers_[server];
+  if (one.held_back && server != leader_) return;
+  one.moment = std::max(one.moment, moment);
+  Wake();
+}
+
+Cluster::Source Cluster::SourceOf(std::size_t server, const Query& query) const {
+  using consul::Consistency;
+  if (query.consistency == Consistency::kStale) {
+    const Server& one = servers_[server];
+    if (one.moment + 1 < history_.size() && one.held_back) one.held_back->Seen();
+    if (leaderless_) leaderless_->Seen();
+    const auto since = leaderless_ ? World::Get().now().mono - leaderless_since_ : std::chrono::nanoseconds(0);
+    return {.moment = one.moment,
+            .known_leader = leaderless_ == nullptr,
+            .last_contact = std::chrono::duration_cast<std::chrono::milliseconds>(since) + 10ms,
+            .error = {}};
+  }
+  if (deposed_ && deposed_->server == server) {
+    if (query.consistency == Consistency::kConsistent) {
+      deposed_->fault->Seen();
+      return {.error = "rpc error: leadership lost while committing log"};
+    }
+    if (deposed_->moment + 1 < history_.size()) deposed_->fault->Seen();
+    return {.moment = deposed_->moment, .error = {}};
+  }
+  if (leaderless_) {
+    leaderless_->Seen();
+    return {.error = "No cluster leader"};
+  }
+  return {.moment = servers_[leader_].moment, .error = {}};
+}
+
+std::uint64_t Cluster::IndexOf(const Moment& moment, const Query& query) const {
+  std::uint64_t index = 0;
+  for (const auto& [key, entry] : moment.keys) {
+    if (Matches(query, key)) index = std::max(index, entry.modify_index);
+  }
+  if (!query.recurse) return index > 0 ? index : moment.index;
+  for (const auto& [key, deleted] : moment.tombstones) {
+    if (Matches(query, key)) index = std::max(index, deleted);
+  }
+  return index > 0 ? index : moment.index;
+}
+
+base::HttpResponse Cluster::Render(const Source& source, const Query& query) const {
+  if (!source.error.empty()) return PlainAnswer(500, source.error);
+  const Moment& moment = history_[source.moment];
+  base::HttpResponse response{.status = 200,
+                              .headers = {{"content-type", "application/json"},
+                                          {"x-consul-index", std::to_string(IndexOf(moment, query))},
+                                          {"x-consul-knownleader", source.known_leader ? "true" : "false"},
+                                          {"x-consul-lastcontact", std::to_string(source.last_contact.count())}},
+                              .body = {}};
+  for (const auto& [key, entry] : moment.keys) {
+    if (!Matches(query, key)) continue;
+    response.body += (response.body.empty() ? "[" : ",") +
+                     ("{\"LockIndex\":0,\"Key\":\"" + key + "\",\"Flags\":0,\"Value\":\"") + Base64(entry.value) +
+                     "\",\"CreateIndex\":1,\"ModifyIndex\":" + std::to_string(entry.modify_index) + "}";
+  }
+  if (response.body.empty()) {
+    response.status = 404;
+  } else {
+    response.body += "]";
+  }
+  return response;
+}
+
+Cluster::Ticket Cluster::Ask(std::size_t server, Query query, Reply reply) {
+  const Ticket ticket = next_ticket_++;
+  const Source source = SourceOf(server, query);
+  const bool hold = source.error.empty() && query.index > 0 && IndexOf(history_[source.moment], query) <= query.index;
+  if (!hold) {
+    reply(Render(source, query));
+    return ticket;
+  }
+  const auto most = query.wait + query.wait / 16;
+  const auto wait = query.wait + (most - query.wait) * static_cast<std::int64_t>(World::Get().Draw(1000)) / 1000;
+  waiting_.emplace(ticket, Waiting{server, std::move(query), std::move(reply), source.moment});
+  World::Get().After(wait, Whose::kWorld, [this, ticket] { Expire(ticket); });
+  return ticket;
+}
+
+void Cluster::Expire(Ticket ticket) {
+  auto node = waiting_.extract(ticket);
+  if (node.empty()) return;
+  Waiting& one = node.mapped();
+  one.reply(Render(SourceOf(one.server, one.query), one.query));
+}
+
+void Cluster::Wake() {
+  std::vector<std::pair<Reply, base::HttpResponse>> due;
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    Waiting& one = it->second;
+    Source source = SourceOf(one.server, one.query);
+    // An open poll that a restore overtakes is answered from before it (seen with Consul 1.20).
+    const bool restored = source.error.empty() && history_[source.moment].index < history_[one.seen].index;
+    const bool news = source.error.empty() && IndexOf(history_[source.moment], one.query) > one.query.index;
+    if (source.error.empty() && !news && !restored) {
+      ++it;
+      continue;
+    }
+    if (restored) source.moment = one.seen;
+    due.emplace_back(std::move(one.reply), Render(source, one.query));
+    it = waiting_.erase(it);
+  }
+  for (auto& [reply, response] : due) reply(std::move(response));
+}
+
+const std::vector<Cluster::Change>& Cluster::ChangesOf(const std::string& key) const {
+  static const std::vector<Change> kNone;
+  const auto found = changes_.find(key);
+  return found == changes_.end() ? kNone : found->second;
+}
+
+}  // namespace envdial::simulation

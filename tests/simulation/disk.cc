@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/simulation/disk.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <iterator>
+#include <set>
+#include <tuple>
+#include <utility>
+
+namespace envdial::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+using base::FileRights;
+using base::Result;
+using base::UniqueFd;
+
+Disks* the_disks = nullptr;
+
+constexpr std::size_t kNever = 1'000'000'000;
+
+}  // namespace
+
+// Passes on to the disk, and notes what failed.
+class Disks::Files final : public base::FileSystem {
+ public:
+  explicit Files(Disks& disks) : disks_(disks) {}
+  Result<std::string> Read(const std::string& path, std::size_t max_bytes) override {
+    return disks_.Note(disks_.files_->Read(path, max_bytes));
+  }
+  Result<UniqueFd> Create(const std::string& path, std::string_view bytes, const FileRights& rights) override {
+    return disks_.Note(disks_.files_->Create(path, bytes, rights));
+  }
+  Result<UniqueFd> Overwrite(const std::string& path, std::string_view bytes, const FileRights& rights) override {
+    return disks_.Note(disks_.files_->Overwrite(path, bytes, rights));
+  }
+  Result<void> Rename(const std::string& from, const std::string& to) override {
+    return disks_.NotePlaced(to, disks_.Note(disks_.files_->Rename(from, to)));
+  }
+  Result<void> Exchange(const std::string& a, const std::string& b) override {
+    return disks_.NotePlaced(b, disks_.Note(disks_.files_->Exchange(a, b)));
+  }
+  Result<void> Remove(const std::string& path) override { return disks_.Note(disks_.files_->Remove(path)); }
+  Result<UniqueFd> OpenDirectory(const std::string& path) override {
+    return disks_.Note(disks_.files_->OpenDirectory(path));
+  }
+
+ private:
+  Disks& disks_;
+};
+
+class Disks::Sync final : public base::DiskSync {
+ public:
+  explicit Sync(Disks& disks) : disks_(disks), syncs_(*disks.files_) {}
+  ~Sync() override { *alive_ = false; }
+  void Start(UniqueFd fd, std::function<void(Result<void>, base::Now)> on_done) override {
+    syncs_.Start(std::move(fd), std::move(on_done));
+    std::chrono::nanoseconds time = World::Get().Between(50us, 5ms);
+    if (disks_.sync_slow_) {
+      disks_.sync_slow_->Seen();
+      time = World::Get().Between(1s, 20s);
+    }
+    // Those that began earlier end earlier, as far as their owner is concerned.
+    busy_until_ = std::max(busy_until_, World::Get().now().mono + time);
+    World::Get().At(busy_until_, World::Whose::kSidecar, [this, alive = alive_] {
+      if (*alive) End();
+    });
+  }
+
+ private:
+  void End() {
+    if (!disks_.sync_fails_) return syncs_.Finish();
+    disks_.sync_fails_->Seen();
+    syncs_.Fail(EIO);
+  }
+
+  Disks& disks_;
+  test::FakeDiskSync syncs_;
+  base::MonoTime busy_until_{};
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+Disks::Disks(std::string state_dir)
+    : state_dir_(std::move(state_dir)), files_(std::make_unique<test::FaultyFileSystem>()) {
+  the_disks = this;
+  Watch();
+}
+
+Disks::~Disks() { the_disks = nullptr; }
+
+Disks& Disks::Get() {
+  assert(the_disks != nullptr);
+  return *the_disks;
+}
+
+void Disks::Watch() {
+  files_->OnStep([this](const test::Disk&) {
+    if (steps_to_kill_ == 0 || --steps_to_kill_ > 0) return;
+    kill_->Seen();
+    throw Killed{};
+  });
+}
+
+std::unique_ptr<base::FileSystem> Disks::MakeFiles() { return std::make_unique<Files>(*this); }
+std::unique_ptr<base::DiskSync> Disks::MakeSync() { return std::make_unique<Sync>(*this); }
+
+std::optional<base::FileIdentity> Disks::IdentityOf(const std::string& path) const {
+  const auto inode = files_->disk().At(path);
+  if (!inode) return std::nullopt;
+  const auto size = static_cast<off_t>(files_->disk().ContentAt(path)->size());
+  return base::FileIdentity{.device = 1, .inode = *inode + 1, .size = size, .modified = {}};
+}
+
+template <typename T>
+Result<T> Disks::Note(Result<T> result) {
+  if (result || result.error().kind == base::ErrorKind::kNotFound) return result;
+  if (failing_) failing_->Seen();
+  in_doubt_ = true;
+  return result;
+}
+
+Result<void> Disks::NotePlaced(const std::string& path, Result<void> result) {
+  if (result && path.starts_with(state_dir_)) in_doubt_ = false;
+  return result;
+}
+
+void Disks::FailAll(FaultPtr fault, int code) {
+  failing_ = std::move(fault);
+  files_->FailAll(code);
+}
+
+void Disks::FailOne(FaultPtr fault, int code) {
+  failing_ = std::move(fault);
+  files_->FailOperation(World::Get().Draw(8), code);
+}
+
+void Disks::Heal() {
+  failing_.reset();
+  sync_fails_.reset();
+  sync_slow_.reset();
+  files_->FailAll(0);
+  files_->FailOperation(kNever, 0);
+}
+
+void Disks::KillAtStep(std::uint64_t steps, FaultPtr fault) {
+  steps_to_kill_ = steps;
+  kill_ = std::move(fault);
+}
+
+void Disks::Remove(const std::string& path) {
+  if (files_->disk().At(path)) std::ignore = files_->Remove(path);
+}
+
+void Disks::LosePower(const FaultPtr& fault) {
+  test::Files left;
+  for (const char* slot : {"/last-known-good.0", "/last-known-good.1"}) {
+    const std::string path = state_dir_ + slot;
+    const std::set<test::Files> outcomes = files_->disk().AfterPowerLoss({path});
+    if (outcomes.size() > 1) fault->Seen();
+    left.merge(
+        test::Files(*std::next(outcomes.begin(), static_cast<std::ptrdiff_t>(World::Get().Draw(outcomes.size())))));
+  }
+  files_ = std::make_unique<test::FaultyFileSystem>(std::move(left));
+  Watch();
+}
+
+}  // namespace envdial::simulation

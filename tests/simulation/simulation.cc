@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/simulation/simulation.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "base/duration.h"
+
+namespace envdial::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+using Whose = World::Whose;
+
+// Promise 2: the deadlines of a request, the longest back-off, one wait more after a restore, and a second for what is
+// tried again every second.
+constexpr std::chrono::milliseconds kMostHeal = 1'000ms + 3'000ms + 5'000ms + 2'700ms + 1'000ms;
+
+constexpr consul::Consistency kConsistencies[] = {consul::Consistency::kDefault, consul::Consistency::kDefault,
+                                                  consul::Consistency::kStale, consul::Consistency::kConsistent};
+constexpr int kErrors[] = {ENOSPC, EIO, EROFS, EDQUOT, EACCES, EMFILE};
+
+}  // namespace
+
+Simulation::Simulation(const Plan& plan, Totals& totals)
+    : plan_(plan),
+      totals_(totals),
+      world_(plan.seed, plan.trace),
+      network_(cluster_),
+      sidecar_({.directory = plan.directory,
+                .jitter_seed = static_cast<std::uint32_t>(plan.seed),
+                .consistency = kConsistencies[plan.seed % std::size(kConsistencies)]}),
+      disks_(sidecar_.state_dir()),
+      promises_(cluster_, network_, sidecar_) {}
+
+std::vector<std::string> Simulation::Run() {
+  const base::MonoTime began = world_.now().mono;
+  StartAgain();
+  for (unsigned round = 0; round < plan_.rounds && promises_.broken().empty(); ++round) {
+    const bool day = world_.OneIn(400);
+    if (day) {
+      DayLongOutage();
+    } else {
+      Trouble(world_.Between(1s, 60s));
+    }
+    Rest(day);
+  }
+  totals_.simulated += world_.now().mono - began;
+  totals_.steps += world_.steps();
+  totals_.requests += network_.requests();
+  if (sidecar_.alive()) sidecar_.Kill();
+  return promises_.broken();
+}
+
+// Runs the world for one step. Whatever of the sidecar it reaches may be killed there.
+bool Simulation::StepOrDie(base::MonoTime end) {
+  try {
+    return world_.Step(end);
+  } catch (const Killed&) {
+    Died();
+    return true;
+  }
+}
+
+void Simulation::RunUntil(base::MonoTime end) {
+  while (promises_.broken().empty() && StepOrDie(end)) promises_.Check();
+}
+
+void Simulation::Trouble(Nanoseconds length) {
+  const base::MonoTime end = world_.now().mono + length;
+  while (world_.now().mono < end && promises_.broken().empty()) {
+    if (world_.OneIn(2)) {
+      WriteSomething();
+    } else {
+      Inject(static_cast<Kind>(world_.Draw(kKinds)));
+    }
+    RunUntil(std::min(end, world_.now().mono + world_.Between(1ms, 3s)));
+  }
+}
+
+void Simulation::DayLongOutage() {
+  for (std::size_t i = 0; i < kServers; ++i) network_.Break(i, Make(Kind::kRefused));
+  WriteSomething();
+  RunUntil(world_.now().mono + 24h);
+}
+
+// Everything works again; nobody writes.
+void Simulation::Rest(bool after_a_day) {
+  Heal();
+  const base::MonoTime healed = world_.now().mono;
+  world_.Tell("-- everything works again");
+  promises_.Check();
+  while (!promises_.Converged() && promises_.broken().empty()) {
+    if (world_.now().mono - healed > kMostHeal) return promises_.Break("not healed:" + promises_.Difference());
+    if (!StepOrDie(healed + kMostHeal + 1ms)) continue;
+    promises_.Check();
+  }
+  (after_a_day ? totals_.day_long_heals : totals_.heals).push_back(world_.now().mono - healed);
+  // Long enough for a late answer to do harm.
+  RunUntil(world_.now().mono + world_.Between(100ms, 10s));
+  if (promises_.broken().empty() && !promises_.Converged())
+    promises_.Break("healed, and then lost:" + promises_.Difference());
+}
+
+void Simulation::Heal() {
+  network_.MendAll();
+  cluster_.Heal();
+  disks_.Heal();
+  disks_.KillAtStep(0, nullptr);
+  clients_.Resume();
+  world_.ResumeSidecar();
+  if (!sidecar_.alive()) StartAgain();
+}
+
+void Simulation::WriteSomething() {
+  const DialSpec& spec = kSpecs[world_.Draw(kDials)];
+  const std::string key(spec.key);
+  ++written_;
+  ++totals_.writes;
+  if (world_.OneIn(12)) {
+    cluster_.Delete(key);
+  } else if (world_.OneIn(8)) {
+    cluster_.Put(key, spec.bad(written_));
+  } else if (world_.OneIn(20)) {
+    cluster_.Put("hunt/undeclared", std::to_string(written_));
+  } else {
+    cluster_.Put(key, spec.good(written_));
+  }
+}
+
+void Simulation::Inject(Kind kind) {
+  const Nanoseconds time = world_.Between(20ms, 20s);
+  world_.Tell("-- " + std::string(NameOf(kind)) + ", " + base::FormatDuration(time));
+  if (kind <= Kind::kTooLarge || kind == Kind::kServerDown) return BreakNetwork(kind, time);
+  if (kind <= Kind::kDataLost) return BreakCluster(kind, time);
+  if (kind <= Kind::kSyncSlow) return BreakDisk(kind, time);
+  if (kind <= Kind::kPowerLost) return EndSidecar(kind, time);
+  Disturb(kind, time);
+}
+
+void Simulation::BreakNetwork(Kind kind, Nanoseconds time) {
+  const std::size_t one = world_.Draw(kServers);
+  const bool all = world_.OneIn(2);
+  const FaultPtr fault = Make(kind);
+  for (std::size_t i = 0; i < kServers; ++i) {
+    if (!all && i != one) continue;
+    network_.Break(i, fault);
+    world_.After(time, Whose::kWorld, [this, i, fault] { network_.Mend(i, fault); });
+  }
+}
+
+void Simulation::BreakCluster(Kind kind, Nanoseconds time) {
+  const FaultPtr fault = Make(kind);
+  switch (kind) {
+    case Kind::kLeaderLost:
+      return cluster_.LoseLeader(fault, time);
+    case Kind::kLeaderDeposed:
+      return cluster_.DeposeLeader(fault, time);
+    case Kind::kFollowerBehind:
+      return cluster_.HoldBack(world_.Draw(kServers), fault, time);
+    case Kind::kRestored:
+      network_.ForgetPast();
+      return cluster_.Restore(fault);
+    default:
+      network_.ForgetPast();
+      return cluster_.LoseData(fault);
+  }
+}
+
+void Simulation::BreakDisk(Kind kind, Nanoseconds time) {
+  const int code = kErrors[world_.Draw(std::size(kErrors))];
+  const FaultPtr fault = Make(kind);
+  disks_.Heal();  // one at a time
+  if (kind == Kind::kDiskFails) disks_.FailAll(fault, code);
+  if (kind == Kind::kOneOperationFails) disks_.FailOne(fault, code);
+  if (kind == Kind::kSyncFails) disks_.FailSyncs(fault);
+  if (kind == Kind::kSyncSlow) disks_.SlowSyncs(fault);
+  world_.After(time, Whose::kWorld, [this, fault] {
+    if (disks_.has(fault)) disks_.Heal();
+  });
+}
+
+void Simulation::EndSidecar(Kind kind, Nanoseconds time) {
+  if (!sidecar_.alive()) return;
+  const FaultPtr fault = Make(kind);
+  if (kind == Kind::kKilledInFileOperation) return disks_.KillAtStep(1 + world_.Draw(12), fault);
+  if (kind == Kind::kStopped) {
+    try {
+      sidecar_.Stop();
+    } catch (const Killed&) {
+      sidecar_.Kill();
+    }
+  } else {
+    sidecar_.Kill();
+  }
+  if (kind != Kind::kPowerLost) fault->Seen();
+  if (disks_.saves_in_doubt()) promises_.ForgetOrder();
+  if (kind == Kind::kKilledAndRunDirectoryLost || kind == Kind::kPowerLost) {
+    promises_.ForgetFiles();
+    sidecar_.LoseRunDirectory();
+  }
+  if (kind == Kind::kPowerLost) {
+    disks_.LosePower(fault);
+    promises_.ForgetOrder();
+  }
+  world_.After(time / 10, Whose::kWorld, [this] {
+    if (!sidecar_.alive()) StartAgain();
+  });
+}
+
+// In a file operation.
+void Simulation::Died() {
+  sidecar_.Kill();
+  if (disks_.saves_in_doubt()) promises_.ForgetOrder();
+  world_.After(world_.Between(1ms, 2s), Whose::kWorld, [this] {
+    if (!sidecar_.alive()) StartAgain();
+  });
+}
+
+void Simulation::StartAgain() {
+  try {
+    sidecar_.Start();
+    if (disks_.failing()) promises_.ForgetOrder();  // what is kept could not be read
+  } catch (const Killed&) {
+    Died();
+  }
+}
+
+void Simulation::Disturb(Kind kind, Nanoseconds time) {
+  const FaultPtr fault = Make(kind);
+  switch (kind) {
+    case Kind::kPaused:
+      if (sidecar_.alive()) fault->Seen();
+      world_.PauseSidecar();
+      world_.After(time, Whose::kWorld, [this] { world_.ResumeSidecar(); });
+      return;
+    case Kind::kClockStep:
+      fault->Seen();
+      return world_.StepWallClock(world_.OneIn(2) ? time * 100 : -time * 100);
+    case Kind::kReaderSlow:
+      return clients_.Slow(fault, time);
+    default:
+      world_.After(0ns, Whose::kSidecar, [this, fault] { clients_.Vanish(fault); });
+  }
+}
+
+}  // namespace envdial::simulation
