@@ -3,29 +3,15 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <string_view>
 #include <utility>
+
+#include "tests/support/base64.h"
 
 namespace envdial::simulation {
 namespace {
 
 using namespace std::chrono_literals;
 using Whose = World::Whose;
-
-std::string Base64(std::string_view bytes) {
-  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t three = 0;
-    for (std::size_t j = 0; j < 3; ++j) {
-      three = three << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0U);
-    }
-    for (std::size_t j = 0; j < 4; ++j) {
-      text.push_back(i + j > bytes.size() ? '=' : kDigits[three >> (18 - 6 * j) & 63]);
-    }
-  }
-  return text;
-}
 
 bool Matches(const Cluster::Query& query, const std::string& key) {
   return query.recurse ? key.starts_with(query.name) : key == query.name;
@@ -209,7 +195,8 @@ base::HttpResponse Cluster::Render(const Source& source, const Query& query) con
   for (const auto& [key, entry] : moment.keys) {
     if (!Matches(query, key)) continue;
     response.body += (response.body.empty() ? "[" : ",") +
-                     ("{\"LockIndex\":0,\"Key\":\"" + key + "\",\"Flags\":0,\"Value\":\"") + Base64(entry.value) +
+                     ("{\"LockIndex\":0,\"Key\":\"" + key + "\",\"Flags\":0,\"Value\":\"") +
+                     test::EncodeBase64(entry.value) +
                      "\",\"CreateIndex\":1,\"ModifyIndex\":" + std::to_string(entry.modify_index) + "}";
   }
   if (response.body.empty()) {

@@ -15,23 +15,10 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "tests/support/base64.h"
+
 namespace envdial::test {
 namespace {
-
-std::string EncodeBase64(std::string_view bytes) {
-  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t bits = 0;
-    for (std::size_t j = 0; j < 3; ++j) {
-      bits = (bits << 8) | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0U);
-    }
-    for (std::size_t j = 0; j < 4; ++j) {
-      text.push_back(i + j <= bytes.size() ? kAlphabet[(bits >> (18 - 6 * j)) & 0x3f] : '=');
-    }
-  }
-  return text;
-}
 
 std::string Format(const ScriptedAnswer& answer) {
   std::string text = "HTTP/1.1 " + std::to_string(answer.status) + " Scripted\r\n";
