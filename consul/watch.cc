@@ -162,7 +162,7 @@ class Watch::Poller {
   // Whether the answer, which is not the leader's own, has a key that was deleted at a time that nobody knows: it may
   // be older than that.
   bool RevivesDeleted() const {
-    if (question_.consistency == Consistency::kConsistent) return false;
+    if (leader_heard_ || question_.consistency == Consistency::kConsistent) return false;
     for (std::size_t i = 0; i < question_.known.size(); ++i) {
       if (question_.known[i].deletion_kept && question_.answer.body.keys[i]) return true;
     }
@@ -208,6 +208,7 @@ class Watch::Poller {
   }
 
   void Finish(std::chrono::nanoseconds cpu_since, Now now) {
+    leader_heard_ |= question_.consistency == Consistency::kConsistent;
     const Scrutinised scrutinised = Deliver(now, true);
     status_.failures_in_a_row = 0;
     ++(scrutinised.news ? status_.polls_changed : status_.polls_unchanged);
@@ -270,7 +271,8 @@ class Watch::Poller {
   ScrutinyState scrutiny_;
   WatchStatus status_;
   Question question_;
-  bool ask_leader_ = false;  // the next poll is a consistent read, whatever the options say
+  bool leader_heard_ = false;  // so that what is older than its answer shows, whatever became of that
+  bool ask_leader_ = false;    // the next poll is a consistent read, whatever the options say
   base::Timer timer_;
   std::unique_ptr<base::HttpTransfer> done_transfer_;
   std::unique_ptr<base::HttpTransfer> transfer_;

@@ -89,6 +89,22 @@ TEST_F(WatchOddAnswersTest, ADeletionFromBeforeTheStartIsUndoneByTheLeaderOnly) 
   }
 }
 
+// As where the guard refuses the value that is there now, and the default stays.
+TEST_F(WatchOddAnswersTest, OfADeletionFromBeforeTheStartTheLeaderIsAskedOnce) {
+  ScriptedConsul consul(loop_, [](const ScriptedRequest& request) {
+    return request.Parameter("index") ? Hold() : Found(9, {{"a/x", "bad", 9}});
+  });
+  Recorder recorder(1);
+  recorder.known[0].deletion_kept = true;
+  recorder.on_reading = [&] { recorder.known[0] = {.revision = {}, .deletion_kept = true}; };
+  const auto watch = StartAgainst(consul, kSingle, recorder);
+  ASSERT_TRUE(RunUntil([&] { return consul.held() == 1; }));
+  consul.AnswerHeld(Found(10, {{"a/x", "worse", 10}}));
+  ASSERT_TRUE(RunUntil([&] { return consul.held() == 1 && recorder.readings.size() == 2; }));
+  EXPECT_EQ(recorder.Newest(), "worse@10");
+  EXPECT_EQ(consul.requests().size(), 4U) << "a poll, the leader, and two that are held";
+}
+
 TEST_F(WatchOddAnswersTest, ARowOfOdditiesIsOne) {
   ScriptedConsul consul(loop_, [](const ScriptedRequest&) { return Found(0, {{"a/x", "500", 5}}); });
   Recorder recorder(1);
