@@ -3,8 +3,8 @@
 
 import re
 import resource
-import socket
 
+from support import unix_http
 from support.case import KEY, EndToEndTest, one_dial
 from support.waiting import eventually
 
@@ -15,9 +15,7 @@ WITHIN = 60
 
 class Watcher:
     def __init__(self, path):
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(WITHIN)
-        self._socket.connect(str(path))
+        self._socket = unix_http.connect(path, WITHIN)
         self._received = ""
 
     def ask(self, target):

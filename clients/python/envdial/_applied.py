@@ -8,6 +8,7 @@ import operator
 import os
 import re
 import socket
+import struct
 import time
 
 TIMEOUT = 2.0  # seconds, for all of it
@@ -44,8 +45,7 @@ def _ask(path: str, request: bytes) -> bytes:
     deadline = time.monotonic() + TIMEOUT
     answer = b""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(TIMEOUT)
-        connection.connect(path)
+        _connect(connection, path)
         connection.sendall(request)
         try:
             while not answer.startswith(_ACCEPTED) and len(answer) < _MAX_ANSWER:
@@ -58,6 +58,16 @@ def _ask(path: str, request: bytes) -> bytes:
             if not answer:
                 raise
     return answer
+
+
+def _connect(connection: socket.socket, path: str) -> None:
+    """Waits for a place in a full queue, too: for that the socket must block, and one with a timeout does not."""
+    seconds, microseconds = divmod(int(TIMEOUT * 1_000_000), 1_000_000)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", seconds, microseconds))
+    try:
+        connection.connect(path)
+    except BlockingIOError:
+        raise socket.timeout from None
 
 
 def _until(deadline: float) -> float:

@@ -118,6 +118,13 @@ class Applied(SnapshotTest):
             self.dials.applied("hunt-service")
         self.assertEqual((caught.exception.errno, caught.exception.filename), (errno.ETIMEDOUT, self.socket))
 
+    def test_a_queue_that_stays_full(self):
+        """Not an error at once: there may be a place soon."""
+        self.listener.listen(0)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as waiting:
+            waiting.connect(self.socket)
+            self.test_a_silent_sidecar()
+
     def test_one_that_answers_for_ever_is_left(self):
         """The time is for the whole answer, not for each piece of it."""
         _applied.TIMEOUT = 0.3
