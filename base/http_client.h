@@ -35,12 +35,25 @@ struct HttpHeader {
   std::string value;
 };
 
+// What a client needs for TLS, of which 1.2 is the least. The PEM texts themselves rather than their files: who reads
+// those sees when they change, and the next request after that makes a connection of its own.
+struct TlsOptions {
+  std::string ca;           // the certificates that are trusted; empty: the system's
+  std::string certificate;  // of the client, and those that lead from it to its CA; empty: none
+  std::string key;          // of that certificate
+  std::string server_name;  // stands in for the endpoint's host where that is asked for (SNI) and checked; empty: it
+  bool verify = true;       // the server's certificate and its name
+  std::string trouble;      // why there is nothing to connect with: every request fails by it; empty: there is
+};
+
 struct HttpRequest {
   HttpEndpoint endpoint;
+  std::shared_ptr<const TlsOptions> tls;             // kHttps only; none: the defaults
   std::string method = "GET";
   std::string target;                                // path and query, already percent-encoded
   std::vector<std::string> headers;                  // "Name: value"
   std::string body;                                  // sent if not empty
+  std::string basic_auth;                            // "user:password", sent as such (RFC 7617); empty: none
   std::chrono::milliseconds connect_timeout{1'000};  // DNS, TCP and TLS together
   std::chrono::milliseconds timeout{3'000};          // from the request sent to the whole answer read
   std::size_t max_body = 16 * 1024 * 1024;           // a longer body is kTooLarge

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/duration.h"
+#include "base/http_tls.h"
 
 namespace envdial::base {
 namespace {
@@ -31,10 +32,12 @@ bool IsAddress(const std::string& host) {
 
 bool IsControl(char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }
 
-// The part of a URL before the path. A zone's "%" stands as "%25" there (RFC 6874).
-std::string Origin(const HttpEndpoint& endpoint) {
-  if (endpoint.scheme == HttpEndpoint::Scheme::kUnix) return "http://localhost";
-  HttpEndpoint encoded = endpoint;
+// The part of a URL before the path; over TLS, its name is the one that libcurl checks. A zone's "%" stands as "%25"
+// there (RFC 6874).
+std::string Origin(const HttpRequest& request) {
+  if (request.endpoint.scheme == HttpEndpoint::Scheme::kUnix) return "http://localhost";
+  HttpEndpoint encoded = request.endpoint;
+  if (IsRenamed(request)) encoded.host = request.tls->server_name;
   if (const std::size_t zone = encoded.host.find('%'); zone != std::string::npos) encoded.host.insert(zone + 1, "25");
   return encoded.ToString();
 }
@@ -67,6 +70,7 @@ std::optional<HttpError> HttpExchange::Check() const {
   if (breaks(request_.target) || !request_.target.starts_with('/') || request_.target.contains(' ')) {
     return bad("the request's target is not an encoded path");
   }
+  if (const std::string* trouble = TroubleOf(request_)) return Error(HttpFault::kTls, *trouble);
   const HttpEndpoint& endpoint = request_.endpoint;
   if (endpoint.scheme == HttpEndpoint::Scheme::kUnix) {
     if (endpoint.socket_path.size() < sizeof(sockaddr_un::sun_path)) return std::nullopt;
@@ -97,7 +101,7 @@ std::optional<HttpError> HttpExchange::Prepare(const std::vector<std::string>& a
 
 void HttpExchange::SetUrl(const std::vector<std::string>& addresses) {
   const HttpEndpoint& endpoint = request_.endpoint;
-  const std::string url = Origin(endpoint) + request_.target;
+  const std::string url = Origin(request_) + request_.target;
   ::curl_easy_setopt(native(), CURLOPT_URL, url.c_str());
   ::curl_easy_setopt(native(), CURLOPT_PATH_AS_IS, 1L);
   ::curl_easy_setopt(native(), CURLOPT_PROTOCOLS_STR, "http,https");
@@ -109,6 +113,13 @@ void HttpExchange::SetUrl(const std::vector<std::string>& addresses) {
   ::curl_easy_setopt(native(), CURLOPT_NOPROXY, "*");
   if (endpoint.scheme == HttpEndpoint::Scheme::kUnix) {
     ::curl_easy_setopt(native(), CURLOPT_UNIX_SOCKET_PATH, endpoint.socket_path.c_str());
+  }
+  if (endpoint.scheme == HttpEndpoint::Scheme::kHttps) SetTls(native(), request_);
+  if (IsRenamed(request_)) {
+    const std::string connect_to =
+        Authority(request_.tls->server_name, endpoint.port) + ":" + Authority(endpoint.host, endpoint.port);
+    connect_list_.reset(::curl_slist_append(nullptr, connect_to.c_str()));
+    ::curl_easy_setopt(native(), CURLOPT_CONNECT_TO, connect_list_.get());
   }
   if (addresses.empty()) return;
 
@@ -139,9 +150,16 @@ void HttpExchange::SetRequest() {
   const bool typed = std::ranges::any_of(
       request_.headers, [](const std::string& header) { return ToLower(header).starts_with("content-type:"); });
   if (has_body && !typed) list = ::curl_slist_append(list, "Content-Type:");
+  if (IsRenamed(request_)) {
+    list = ::curl_slist_append(list, ("Host: " + Authority(request_.endpoint.host, request_.endpoint.port)).c_str());
+  }
   for (const std::string& header : request_.headers) list = ::curl_slist_append(list, header.c_str());
   header_list_.reset(list);
   ::curl_easy_setopt(native(), CURLOPT_HTTPHEADER, list);
+  if (!request_.basic_auth.empty()) {
+    ::curl_easy_setopt(native(), CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+    ::curl_easy_setopt(native(), CURLOPT_USERPWD, request_.basic_auth.c_str());
+  }
 }
 
 void HttpExchange::SetLimits(MonoTime now) {
@@ -270,6 +288,13 @@ HttpError HttpExchange::Failed(CURLcode code) const {
   if (excess_ == Excess::kBody || code == CURLE_FILESIZE_EXCEEDED) {
     return Error(HttpFault::kTooLarge, "an answer of more than " + std::to_string(request_.max_body) + " bytes");
   }
+  if (request_.endpoint.scheme == HttpEndpoint::Scheme::kHttps) {
+    // In libcurl's words: the kernel's may be about another address that was tried first.
+    const std::string words = reason_[0] != '\0' ? reason_.data() : ::curl_easy_strerror(code);
+    if (const auto fault = TlsFault(code, words, header_bytes_ > 0)) {
+      return Error(*fault, *fault == HttpFault::kTls ? words : "the connection was closed: " + words);
+    }
+  }
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
       return Overdue();
@@ -290,17 +315,6 @@ HttpError HttpExchange::Failed(CURLcode code) const {
     case CURLE_URL_MALFORMAT:
     case CURLE_TOO_MANY_REDIRECTS:
       return Error(HttpFault::kMalformed, Reason(code));
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_CRL_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-    case CURLE_SSL_CLIENTCERT:
-      return Error(HttpFault::kTls, Reason(code));
     default:
       break;
   }

@@ -80,6 +80,7 @@ class HttpExchange {
   std::array<char, CURL_ERROR_SIZE> reason_{};  // libcurl's own words
   std::unique_ptr<curl_slist, SlistDeleter> header_list_;
   std::unique_ptr<curl_slist, SlistDeleter> resolve_list_;
+  std::unique_ptr<curl_slist, SlistDeleter> connect_list_;
   std::unique_ptr<CURL, EasyDeleter> easy_;
   Timer deadline_;
 };

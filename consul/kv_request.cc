@@ -65,6 +65,8 @@ base::HttpRequest MakeRequest(const Options& options, std::string_view key, std:
   request.endpoint = options.addresses[address];
   request.target = PathOf(key) + query.text();
   if (!options.token.empty()) request.headers.push_back("X-Consul-Token: " + options.token);
+  request.basic_auth = options.basic_auth;
+  request.tls = options.tls;
   request.connect_timeout = options.connect_timeout;
   request.timeout = options.timeout;
   return request;

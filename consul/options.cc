@@ -15,16 +15,10 @@ using base::ErrorKind;
 using base::Fail;
 using base::HttpEndpoint;
 
-constexpr std::uint16_t kDefaultPort = 8500;
+constexpr std::uint16_t kHttpPort = 8500;
+constexpr std::uint16_t kHttpsPort = 8501;
 constexpr std::size_t kMaxSocketPathBytes = 107;  // sockaddr_un::sun_path less its NUL
 constexpr std::size_t kMaxHostBytes = 253;        // of a name in the DNS
-
-bool IsHostName(std::string_view host) {
-  return host.size() <= kMaxHostBytes && std::all_of(host.begin(), host.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-                  c == '_';
-         });
-}
 
 bool IsIpv6(std::string_view host) {
   const std::size_t zone = std::min(host.find('%'), host.size());  // "fe80::1%eth0"
@@ -54,7 +48,7 @@ base::Result<HttpEndpoint> ParseUnix(std::string_view path) {
   return endpoint;
 }
 
-base::Result<HttpEndpoint> ParseHostPort(std::string_view text) {
+base::Result<HttpEndpoint> ParseHostPort(HttpEndpoint::Scheme scheme, std::string_view text) {
   const bool bracketed = text.starts_with('[');
   const std::size_t host_end = bracketed ? text.find(']') : std::min(text.find(':'), text.size());
   if (host_end == std::string_view::npos) return Fail(ErrorKind::kInvalid, "expected a ']' after the IPv6 address");
@@ -67,7 +61,8 @@ base::Result<HttpEndpoint> ParseHostPort(std::string_view text) {
 
   HttpEndpoint endpoint;
   endpoint.host = host.empty() ? "127.0.0.1" : host;  // ":8500" is this machine, as for Go's dialer
-  endpoint.port = kDefaultPort;
+  endpoint.scheme = scheme;
+  endpoint.port = scheme == HttpEndpoint::Scheme::kHttps ? kHttpsPort : kHttpPort;
   if (rest.empty()) {
     if (text.empty()) return Fail(ErrorKind::kInvalid, "expected a host's name or an address");
     return endpoint;
@@ -80,20 +75,27 @@ base::Result<HttpEndpoint> ParseHostPort(std::string_view text) {
 
 base::Result<HttpEndpoint> ParseByScheme(std::string_view text) {
   const std::size_t mark = text.find("://");
-  if (mark == std::string_view::npos) return ParseHostPort(text);
+  if (mark == std::string_view::npos) return ParseHostPort(HttpEndpoint::Scheme::kHttp, text);
   const std::string_view scheme = text.substr(0, mark);
   std::string_view rest = text.substr(mark + 3);
   if (scheme == "unix") return ParseUnix(rest);
-  if (scheme == "https") return Fail(ErrorKind::kInvalid, "https (TLS) is not supported by this version");
-  if (scheme != "http") return Fail(ErrorKind::kInvalid, "expected http:// or unix://");
+  const bool secure = scheme == "https";
+  if (!secure && scheme != "http") return Fail(ErrorKind::kInvalid, "expected http://, https:// or unix://");
   if (rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.find('/') != std::string_view::npos) {
     return Fail(ErrorKind::kInvalid, "a path after the port is not supported: Consul is asked at /v1/kv/");
   }
-  return ParseHostPort(rest);
+  return ParseHostPort(secure ? HttpEndpoint::Scheme::kHttps : HttpEndpoint::Scheme::kHttp, rest);
 }
 
 }  // namespace
+
+bool IsHostName(std::string_view host) {
+  return host.size() <= kMaxHostBytes && std::all_of(host.begin(), host.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+                  c == '_';
+         });
+}
 
 base::Result<HttpEndpoint> ParseAddress(std::string_view text) {
   auto endpoint = ParseByScheme(text);

@@ -63,6 +63,10 @@ class Watch::Poller {
 
   void Start() { timer_.Start(std::chrono::nanoseconds::zero()); }
 
+  void TryNow() {
+    if (status_.failures_in_a_row > 0 && timer_.running()) Start();
+  }
+
   const WatchStatus& status() const { return status_; }
   const WatchTarget& target() const { return target_; }
 
@@ -319,6 +323,7 @@ Watch::Watch(base::EventLoop& loop, base::HttpClient& http, const Options& optio
 Watch::~Watch() = default;
 
 void Watch::Start() { poller_->Start(); }
+void Watch::TryNow() { poller_->TryNow(); }
 
 const WatchStatus& Watch::status() const { return poller_->status(); }
 const WatchTarget& Watch::target() const { return poller_->target(); }

@@ -110,6 +110,8 @@ class Watch {
 
   // Makes the first poll in the next turn of the loop.
   void Start();
+  // Cuts a back-off short: whatever the failure came from may have changed.
+  void TryNow();
 
   const WatchStatus& status() const;
   const WatchTarget& target() const;

@@ -38,8 +38,9 @@ struct RawRun {
 
 constexpr const char* kRunFooter = R"(
 Every flag can also be given as a variable: --consul-addr as ENVDIAL_CONSUL_ADDR (lists separated by commas); a flag
-wins over its variable. Consul's own CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_HTTP_TOKEN_FILE, CONSUL_NAMESPACE and
-CONSUL_PARTITION are honoured. Durations: 250ms, 3s, 1m30s.
+wins over its variable. Consul's own are honoured: CONSUL_HTTP_ADDR, _TOKEN, _TOKEN_FILE, _AUTH, _SSL and _SSL_VERIFY,
+CONSUL_CACERT, CONSUL_CAPATH, CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY, CONSUL_TLS_SERVER_NAME, CONSUL_NAMESPACE and
+CONSUL_PARTITION; their files are read again when they change. Durations: 250ms, 3s, 1m30s.
 
 Examples:
   envdial run --key hunt/max-concurrent --env MAX_CONCURRENT --type int --default 500 --min 1 --max 2500
@@ -76,7 +77,7 @@ void AddDialOptions(CLI::App& app, RunOptions& run) {
 void AddConsulOptions(CLI::App& app, RunOptions& run, RawRun& raw) {
   const char* group = "Consul";
   AddOption(app, "--consul-addr", raw.consul_addr,
-            "address [127.0.0.1:8500], also unix:///path; several are tried in turn")
+            "address [127.0.0.1:8500], also https://host:8501 or unix:///path; several are tried in turn")
       ->delimiter(',')
       ->allow_extra_args(false)  // with them CLI11 would take [::1] for a list
       ->group(group);

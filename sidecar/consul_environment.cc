@@ -7,23 +7,18 @@
 #include <string>
 #include <string_view>
 
-#include "base/input_file.h"
+#include "consul/credentials.h"
 
 namespace envdial::sidecar {
 namespace {
 
-constexpr std::size_t kMaxTokenFileBytes = 4096;  // a token is a UUID; a JWT would fit too
+using base::ErrorKind;
+using base::Fail;
+using base::HttpEndpoint;
 
 std::string Variable(const char* name) {
   const char* value = std::getenv(name);
   return value ? value : "";
-}
-
-// As Consul's own command line reads it (Go's strconv.ParseBool); what is no bool counts as asking for TLS, because it
-// may have been meant so.
-bool AsksForTls(std::string_view text) {
-  constexpr std::string_view kNo[] = {"", "0", "f", "F", "false", "FALSE", "False"};
-  return std::ranges::find(kNo, text) == std::end(kNo);
 }
 
 std::string Trimmed(const std::string& text) {
@@ -33,52 +28,74 @@ std::string Trimmed(const std::string& text) {
   return text.substr(first, text.find_last_not_of(kWhiteSpace) - first + 1);
 }
 
-base::Result<std::string> ReadTokenFile(const std::string& path) {
-  auto text = base::ReadInputFile(path, kMaxTokenFileBytes);
-  if (!text) return std::unexpected(std::move(text.error()).Within("CONSUL_HTTP_TOKEN_FILE"));
-  return Trimmed(*text);
+// As Consul's own command line reads it, by Go's strconv.ParseBool; but what is no bool is refused, since it was meant
+// to protect the connection one way or the other.
+base::Result<bool> BoolVariable(const char* name, bool absent) {
+  constexpr std::string_view kYes[] = {"1", "t", "T", "true", "TRUE", "True"};
+  constexpr std::string_view kNo[] = {"0", "f", "F", "false", "FALSE", "False"};
+  const std::string text = Variable(name);
+  if (text.empty()) return absent;
+  if (std::ranges::find(kYes, text) != std::end(kYes)) return true;
+  if (std::ranges::find(kNo, text) != std::end(kNo)) return false;
+  return Fail(ErrorKind::kInvalid, std::string(name) + ": found \"" + text + "\", expected true or false");
 }
 
-// The token goes into a header: anything that would end or split that header must not get there.
-base::Result<void> CheckToken(const std::string& token) {
-  for (const char c : token) {
-    if (c < 0x21 || c > 0x7e) {
-      return base::Fail(base::ErrorKind::kInvalid,
-                        "the Consul token has a character that can't stand in a header, expected printable ASCII "
-                        "without blanks");
-    }
-  }
-  return {};
-}
-
-}  // namespace
-
-base::Result<void> ApplyConsulEnvironment(consul::Options& options) {
-  if (AsksForTls(Variable("CONSUL_HTTP_SSL"))) {
-    return base::Fail(base::ErrorKind::kInvalid,
-                      "CONSUL_HTTP_SSL asks for TLS, which this version does not speak; use a Consul agent on the "
-                      "loopback address or a Unix socket");
-  }
-  if (!Variable("CONSUL_HTTP_AUTH").empty()) {
-    return base::Fail(base::ErrorKind::kInvalid,
-                      "CONSUL_HTTP_AUTH asks for basic authentication, which this version does not do");
-  }
+base::Result<void> ReadAddresses(consul::Options& options) {
   if (options.addresses.empty()) {
     const std::string variable = Variable("CONSUL_HTTP_ADDR");
     auto address = consul::ParseAddress(variable.empty() ? "127.0.0.1:8500" : variable);
     if (!address) return std::unexpected(std::move(address.error()).Within("CONSUL_HTTP_ADDR"));
     options.addresses.push_back(std::move(*address));
   }
+  const auto secure = BoolVariable("CONSUL_HTTP_SSL", false);
+  if (!secure) return std::unexpected(secure.error());
+  for (HttpEndpoint& address : options.addresses) {
+    if (*secure && address.scheme == HttpEndpoint::Scheme::kHttp) address.scheme = HttpEndpoint::Scheme::kHttps;
+  }
+  return {};
+}
+
+base::Result<void> ReadTls(consul::Options& options) {
+  const auto verify = BoolVariable("CONSUL_HTTP_SSL_VERIFY", true);
+  if (!verify) return std::unexpected(verify.error());
+  options.tls_options.verify = *verify;
+  options.tls_options.server_name = Variable("CONSUL_TLS_SERVER_NAME");
+  options.files.ca = Variable("CONSUL_CACERT");
+  options.files.ca_path = Variable("CONSUL_CAPATH");
+  options.files.certificate = Variable("CONSUL_CLIENT_CERT");
+  options.files.key = Variable("CONSUL_CLIENT_KEY");
+  if (options.files.certificate.empty() != options.files.key.empty()) {
+    return Fail(ErrorKind::kInvalid,
+                std::string(options.files.key.empty() ? "CONSUL_CLIENT_CERT" : "CONSUL_CLIENT_KEY") +
+                    " stands alone, expected both CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY");
+  }
+  // The name goes into URLs and headers, as a host does.
+  const std::string& name = options.tls_options.server_name;
+  if (!name.empty() && !consul::IsHostName(name)) {
+    return Fail(ErrorKind::kInvalid, "CONSUL_TLS_SERVER_NAME: found \"" + name + "\", expected a host's name");
+  }
+  return {};
+}
+
+base::Result<void> ReadSecrets(consul::Options& options) {
+  options.token = Trimmed(Variable("CONSUL_HTTP_TOKEN"));
+  if (auto valid = consul::CheckToken(options.token); !valid) return valid;
+  options.files.token = Variable("CONSUL_HTTP_TOKEN_FILE");
+  options.basic_auth = Variable("CONSUL_HTTP_AUTH");
+  const bool printable = std::ranges::all_of(options.basic_auth, [](char c) { return c >= 0x20 && c != 0x7f; });
+  if (!printable) return Fail(ErrorKind::kInvalid, "CONSUL_HTTP_AUTH has a control character or is not ASCII");
+  return {};
+}
+
+}  // namespace
+
+base::Result<void> ApplyConsulEnvironment(consul::Options& options) {
   options.namespace_name = Variable("CONSUL_NAMESPACE");
   options.partition = Variable("CONSUL_PARTITION");
-  options.token = Trimmed(Variable("CONSUL_HTTP_TOKEN"));
-  // The file wins unless it is empty, as for Consul's own command line.
-  if (const std::string file = Variable("CONSUL_HTTP_TOKEN_FILE"); !file.empty()) {
-    auto token = ReadTokenFile(file);
-    if (!token) return std::unexpected(token.error());
-    if (!token->empty()) options.token = std::move(*token);
+  for (const auto read : {&ReadAddresses, &ReadTls, &ReadSecrets}) {
+    if (auto done = read(options); !done) return done;
   }
-  return CheckToken(options.token);
+  return {};
 }
 
 }  // namespace envdial::sidecar

@@ -101,6 +101,9 @@ base::Result<void> Daemon::Open(base::Now start) {
   auto http = base::HttpClient::Create(loop_);
   if (!http) return std::unexpected(http.error());
   http_ = std::move(*http);
+  credentials_.emplace(loop_, log_, options_.consul, [this](base::Now) {
+    for (const auto& watch : watches_) watch->TryNow();
+  });
   auto store = StoreKeeper::Open(loop_, *files_, log_, {options_.state_dir, owner});
   if (!store) return std::unexpected(std::move(store.error()).Within("state directory"));
   store_ = std::move(*store);
@@ -271,6 +274,7 @@ View Daemon::MakeView() const {
             .groups = {},
             .channels = channels_->records(),
             .store = store_->status(),
+            .credential_troubles = credentials_->troubles(),
             .control_clients = control_->clients(),
             .updates_coalesced = control_->updates_coalesced(),
             .consumers = control_->consumers(),

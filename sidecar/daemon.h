@@ -14,6 +14,7 @@
 #include "guard/dial.h"
 #include "inject/control_server.h"
 #include "sidecar/channels.h"
+#include "sidecar/credential_keeper.h"
 #include "sidecar/group_watch.h"
 #include "sidecar/journal.h"
 #include "sidecar/log.h"
@@ -79,6 +80,7 @@ class Daemon : private inject::ControlContent, private GroupListener {
   ValuesListener* app_parent_;
   std::unique_ptr<base::FileSystem> files_;
   std::unique_ptr<base::HttpClient> http_;
+  std::optional<CredentialKeeper> credentials_;
   std::unique_ptr<StoreKeeper> store_;
   std::optional<fallback::Ledger> ledger_;
   std::optional<Journal> journal_;

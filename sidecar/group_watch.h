@@ -39,6 +39,7 @@ class GroupWatch : private consul::WatchListener {
   GroupWatch(const GroupContext& context, std::size_t group, GroupListener& listener);
 
   void Start() { watch_.Start(); }
+  void TryNow() { watch_.TryNow(); }
   const consul::WatchStatus& status() const { return watch_.status(); }
 
  private:

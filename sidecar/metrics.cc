@@ -158,6 +158,8 @@ void AddChannels(Page& page, const View& view) {
     }
     page.families().back().metric.push_back(std::move(metric));
   }
+  page.Gauge("envdial_credential_files_failing", "Token and TLS files that can't be used as they are now");
+  page.Sample(static_cast<std::uint64_t>(view.credential_troubles.size()));
   page.Counter("envdial_fallback_save_failures_total", "Saves or syncs of the last-known-good store that failed");
   page.Sample(view.store.save_failures);
   page.Counter("envdial_fallback_recoveries_total", "Starts by what the store held: slot (values) or none");

@@ -98,6 +98,7 @@ std::string StatusJson(const View& view) {
                        {"secret_dials", std::move(secret)},
                        {"channels", std::move(channels)},
                        {"store", Store(view.store)},
+                       {"credential_troubles", view.credential_troubles},
                        {"clients", view.control_clients},
                        {"consumers", std::move(consumers)}};
   return status.dump(-1, ' ', false, Json::error_handler_t::replace);

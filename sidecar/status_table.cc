@@ -198,6 +198,9 @@ void PrintTroubles(const Json& status, std::string& out) {
            "last delivered: version " + std::to_string(channel.at("version").get<std::uint64_t>()) +
            "; tried again every second\n" + Hint("channel", name);
   }
+  for (const Json& trouble : status.at("credential_troubles")) {
+    out += "secrets FAILING: " + trouble.get<std::string>() + "\n" + kIndent + "looked at again every second\n";
+  }
   const Json& store = status.at("store");
   if (!store.at("error").is_null()) {
     const std::string directory = store.at("directory").get<std::string>();

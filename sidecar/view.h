@@ -53,6 +53,7 @@ struct View {
   std::vector<GroupView> groups;
   const std::vector<ChannelRecord>& channels;
   const StoreStatus& store;
+  const std::vector<std::string>& credential_troubles;  // of the token and TLS files
   std::size_t control_clients = 0;
   std::uint64_t updates_coalesced = 0;
   const std::vector<inject::Consumer>& consumers;

@@ -125,7 +125,7 @@ TEST_F(HttpFaultTest, AMissingSocketIsToldInTheKernelsWords) {
   EXPECT_EQ(Get(request).error().fault, HttpFault::kRefused);
 }
 
-TEST_F(HttpFaultTest, AServerThatBreaksOffTheHandshakeIsATlsFault) {
+TEST_F(HttpFaultTest, AServerThatGoesDuringTheHandshakeRefuses) {
   Serve([](Connection&, const std::string&) {});
   const std::uint16_t port = server_->port();
   HttpRequest request = Request();
@@ -137,7 +137,7 @@ TEST_F(HttpFaultTest, AServerThatBreaksOffTheHandshakeIsATlsFault) {
   server_->Stop();
   ASSERT_TRUE(TurnUntil([&] { return outcome.has_value(); }));
   ASSERT_FALSE(outcome->has_value());
-  EXPECT_EQ(outcome->error().fault, HttpFault::kTls);
+  EXPECT_EQ(outcome->error().fault, HttpFault::kRefused);
   EXPECT_TRUE(outcome->error().message.starts_with("https://127.0.0.1:" + std::to_string(port) + ": "));
 }
 

@@ -2,6 +2,8 @@
 // How often a watch asks a Consul that is ill, or under a storm of changes.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "consul/watch.h"
 #include "tests/consul/watch_fixture.h"
 #include "tests/support/scripted_consul.h"
@@ -12,6 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 using test::Close;
 using test::Found;
+using test::Hold;
 using test::NotFound;
 using test::ScriptedAnswer;
 using test::ScriptedConsul;
@@ -91,6 +94,28 @@ TEST_F(WatchLimitsTest, AStormOfChangesIsAskedForNoMoreThan200TimesASecond) {
   EXPECT_LE(pair.consul.requests().size(), 102U);
   EXPECT_GE(pair.consul.requests().size(), 10U);
   EXPECT_EQ(pair.recorder.readings.size(), pair.watch.status().polls_changed);
+}
+
+// As when the token's file has changed: a Consul that denies would otherwise be asked seconds later.
+TEST_F(WatchLimitsTest, ABackOffCanBeCutShort) {
+  Pair pair(loop_, *http_, [](const ScriptedRequest& request) {
+    if (request.Parameter("index")) return Hold();
+    const auto token = std::ranges::find(request.headers, "x-consul-token", &base::HttpHeader::name);
+    if (token != request.headers.end() && token->value == "new") return Found(7, {{"a/x", "500", 7}});
+    return Status(403, "Permission denied").With("Retry-After: 5");
+  });
+  pair.options.token = "revoked";
+  ASSERT_TRUE(RunUntil([&] { return !pair.recorder.failures.empty(); }));
+  bool too_late = false;
+  base::Timer retry_after(loop_, [&](base::Now) { too_late = true; });
+  retry_after.Start(4s);
+  pair.options.token = "new";
+  pair.watch.TryNow();
+  ASSERT_TRUE(RunUntil([&] { return !pair.recorder.readings.empty(); }));
+  EXPECT_FALSE(too_late);
+  pair.watch.TryNow();  // a poll is held now: nothing to cut short
+  RunFor(50ms);
+  EXPECT_EQ(pair.consul.requests().size(), 3u);
 }
 
 }  // namespace

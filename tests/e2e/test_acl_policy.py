@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy of docs/troubleshooting.md is enough where Consul denies by default, and what less rights look like."""
 
-import json
 import re
 from pathlib import Path
 
@@ -26,11 +25,8 @@ class AclPolicy(EndToEndTest):
         self.consul.put(KEY, 500)
 
     def token(self, rules, name="envdial"):
-        rules_file = self.where / f"{name}.hcl"
-        rules_file.write_text(rules)
-        self.consul.cli("acl", "policy", "create", "-name", name, "-rules", f"@{rules_file}")
-        made = json.loads(self.consul.cli("acl", "token", "create", "-format", "json", "-policy-name", name))
-        return made["SecretID"], made["AccessorID"]
+        self.consul.add_policy(name, rules)
+        return self.consul.add_token(name)
 
     def pod(self, token, *arguments):
         return self.sidecar(self.consul, *arguments, env={"CONSUL_HTTP_TOKEN": token})
@@ -51,8 +47,8 @@ class AclPolicy(EndToEndTest):
         return page
 
     def test_the_policy_of_the_page_is_enough(self):
-        token, _ = self.token(policy_of_the_page())
-        single = self.pod(token, *one_dial()).start_ready()
+        token = self.token(policy_of_the_page())
+        single = self.pod(token.secret, *one_dial()).start_ready()
         single.wait_env(MAX_CONCURRENT=500)
         self.consul.put(KEY, 600)
         single.wait_env(MAX_CONCURRENT=600)
@@ -61,8 +57,8 @@ class AclPolicy(EndToEndTest):
         self.assertEqual(single.metrics()("consul_polls_total", group=KEY, result="denied"), 0)
 
     def test_it_is_enough_for_a_prefix_too(self):
-        token, _ = self.token(policy_of_the_page())
-        pod = self.sidecar(self.consul, *self.two_dials(), env={"CONSUL_HTTP_TOKEN": token}).start_ready()
+        token = self.token(policy_of_the_page())
+        pod = self.sidecar(self.consul, *self.two_dials(), env={"CONSUL_HTTP_TOKEN": token.secret}).start_ready()
         pod.wait_env(LEFT=100, RIGHT=200)
         self.consul.delete(LEFT)
         pod.wait_env(LEFT=1, RIGHT=200)
@@ -76,16 +72,16 @@ class AclPolicy(EndToEndTest):
 
     def test_a_prefix_that_may_not_be_read_is_no_deletion(self):
         """Consul hides it in silence: a 404 without content."""
-        nothing, _ = self.token('key_prefix "elsewhere/" { policy = "read" }', "nothing")
-        pod = self.pod(nothing, *self.two_dials()).start()
+        nothing = self.token('key_prefix "elsewhere/" { policy = "read" }', "nothing")
+        pod = self.pod(nothing.secret, *self.two_dials()).start()
         eventually("asked", lambda: sum(pod.status()["groups"][0]["polls"].values()) > 0)
         always("the defaults", lambda: not pod.env_file.exists() or pod.env_text() == env_text(LEFT=1, RIGHT=1), 0.5)
         print(envdial("status", "--run-dir", pod.run_dir).stdout)
 
     def test_rights_that_are_taken_away_change_no_value(self):
-        token, accessor = self.token(policy_of_the_page())
-        one = self.sidecar(self.consul, *one_dial(), env={"CONSUL_HTTP_TOKEN": token}, name="one").start_ready()
-        two = self.sidecar(self.consul, *self.two_dials(), env={"CONSUL_HTTP_TOKEN": token}, name="two").start_ready()
+        token = self.token(policy_of_the_page())
+        one = self.sidecar(self.consul, *one_dial(), env={"CONSUL_HTTP_TOKEN": token.secret}, name="one").start_ready()
+        two = self.sidecar(self.consul, *self.two_dials(), env={"CONSUL_HTTP_TOKEN": token.secret}, name="two").start_ready()
         one.wait_env(MAX_CONCURRENT=500)
         two.wait_env(LEFT=100, RIGHT=200)
         less = 'key_prefix "hunt/left" { policy = "read" }'
@@ -94,7 +90,7 @@ class AclPolicy(EndToEndTest):
         self.wait_denied(two)
         always("the values stay", lambda: two.env_text() == env_text(LEFT=100, RIGHT=200), 1.0)
         self.assertEqual(one.env_text(), env_text(MAX_CONCURRENT=500))
-        self.consul.cli("acl", "token", "delete", "-id", accessor)
+        self.consul.remove_token(token)
         self.consul.put(KEY, 700)
         always("the values stay", lambda: two.env_text() == env_text(LEFT=100, RIGHT=200), 1.0)
         self.assertIsNotNone(one.dial(NAME))

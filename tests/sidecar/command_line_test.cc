@@ -6,8 +6,6 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -32,8 +30,10 @@ class Variable {
 class CommandLineTest : public testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_TOKEN_FILE", "CONSUL_HTTP_SSL",
-                             "CONSUL_HTTP_AUTH", "CONSUL_NAMESPACE", "CONSUL_PARTITION"}) {
+    for (const char* name :
+         {"CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_TOKEN_FILE", "CONSUL_HTTP_SSL",
+          "CONSUL_HTTP_SSL_VERIFY", "CONSUL_HTTP_AUTH", "CONSUL_CACERT", "CONSUL_CAPATH", "CONSUL_CLIENT_CERT",
+          "CONSUL_CLIENT_KEY", "CONSUL_TLS_SERVER_NAME", "CONSUL_NAMESPACE", "CONSUL_PARTITION"}) {
       ::unsetenv(name);
     }
   }
@@ -169,26 +169,50 @@ TEST_F(CommandLineTest, ATokenWithALineBreakInsideIsRefusedAndNotTold) {
   EXPECT_EQ(told.find("abc"), std::string::npos) << told;
 }
 
-TEST_F(CommandLineTest, WhatThisVersionCannotDoIsRefusedRatherThanIgnored) {
-  for (const char* name : {"CONSUL_HTTP_SSL", "CONSUL_HTTP_AUTH"}) {
-    const Variable variable(name, "t");
+TEST_F(CommandLineTest, WhatCannotBeMeantOfAConnectionIsRefusedRatherThanIgnored) {
+  const std::pair<const char*, const char*> kRows[] = {
+      {"CONSUL_HTTP_SSL", "yes"},    {"CONSUL_HTTP_SSL_VERIFY", "2"}, {"CONSUL_CLIENT_CERT", "/cert.pem"},
+      {"CONSUL_CLIENT_KEY", "/key"}, {"CONSUL_HTTP_AUTH", "a:b\n"},   {"CONSUL_TLS_SERVER_NAME", "a b"},
+  };
+  for (const auto& [name, value] : kRows) {
+    const Variable variable(name, value);
     testing::internal::CaptureStderr();
     const auto line = ParseRun({});
-    EXPECT_NE(testing::internal::GetCapturedStderr().find(name), std::string::npos);
-    ASSERT_FALSE(line);
+    EXPECT_NE(testing::internal::GetCapturedStderr().find(name), std::string::npos) << name;
+    ASSERT_FALSE(line) << name;
     EXPECT_EQ(line.error(), kExitUsage);
   }
 }
 
-TEST_F(CommandLineTest, TheTokensFileWinsUnlessItIsEmpty) {
-  const std::string path = testing::TempDir() + "envdial-token-" + std::to_string(::getpid());
-  const Variable token("CONSUL_HTTP_TOKEN", "by-variable");
-  const Variable file("CONSUL_HTTP_TOKEN_FILE", path.c_str());
-  std::ofstream(path) << "by-file\n";
-  EXPECT_EQ(ParseRun({})->run.consul.token, "by-file");
-  std::ofstream(path, std::ios::trunc) << "\n";
-  EXPECT_EQ(ParseRun({})->run.consul.token, "by-variable");
-  std::filesystem::remove(path);
+TEST_F(CommandLineTest, ConsulsVariablesForTls) {
+  const Variable secure("CONSUL_HTTP_SSL", "true");
+  const Variable verify("CONSUL_HTTP_SSL_VERIFY", "FALSE");
+  const Variable ca("CONSUL_CACERT", "/ca.pem");
+  const Variable ca_path("CONSUL_CAPATH", "/cas");
+  const Variable certificate("CONSUL_CLIENT_CERT", "/cert.pem");
+  const Variable key("CONSUL_CLIENT_KEY", "/key.pem");
+  const Variable name("CONSUL_TLS_SERVER_NAME", "server.dc1.consul");
+  const Variable token("CONSUL_HTTP_TOKEN_FILE", "/token");
+  const Variable auth("CONSUL_HTTP_AUTH", "user:pass word");
+  const consul::Options consul = ParseRun({})->run.consul;
+  EXPECT_EQ(consul.addresses[0].ToString(), "https://127.0.0.1:8500");
+  EXPECT_FALSE(consul.tls_options.verify);
+  EXPECT_EQ(consul.tls_options.server_name, "server.dc1.consul");
+  EXPECT_EQ(consul.files.ca, "/ca.pem");
+  EXPECT_EQ(consul.files.ca_path, "/cas");
+  EXPECT_EQ(consul.files.certificate, "/cert.pem");
+  EXPECT_EQ(consul.files.key, "/key.pem");
+  EXPECT_EQ(consul.files.token, "/token");
+  EXPECT_EQ(consul.basic_auth, "user:pass word");
+}
+
+TEST_F(CommandLineTest, TlsThatWasAskedForOnceIsNeverTakenBack) {
+  const Variable secure("CONSUL_HTTP_SSL", "1");
+  const auto line = ParseRun({"--consul-addr", "http://a:1,unix:///run/consul.sock,https://b"});
+  ASSERT_TRUE(line);
+  EXPECT_EQ(line->run.consul.addresses[0].ToString(), "https://a:1");
+  EXPECT_EQ(line->run.consul.addresses[1].ToString(), "unix:///run/consul.sock");
+  EXPECT_EQ(line->run.consul.addresses[2].ToString(), "https://b:8501");
 }
 
 TEST_F(CommandLineTest, AnAddressMayStandInBrackets) {

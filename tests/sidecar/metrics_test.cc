@@ -32,6 +32,7 @@ TEST_F(MetricsTest, EverySeriesIsThereBeforeAnythingHappened) {
            "envdial_deliveries_total{channel=\"env_file\"} 0",
            "envdial_delivery_failures_total{channel=\"control\"} 0",
            "envdial_delivery_duration_seconds_count{channel=\"env_file\"} 0",
+           "envdial_credential_files_failing 0",
            "envdial_fallback_save_failures_total 0",
            "envdial_fallback_recoveries_total{from=\"none\"} 1",
            "envdial_control_clients 7",

@@ -47,6 +47,7 @@ class PageFixture : public testing::Test {
             .groups = {{&config_.groups[0], &watch_, ledger_.last_contact(0)}},
             .channels = channels_,
             .store = store_,
+            .credential_troubles = credential_troubles_,
             .control_clients = 7,
             .updates_coalesced = 3,
             .consumers = consumers_,
@@ -60,6 +61,7 @@ class PageFixture : public testing::Test {
   std::vector<ChannelRecord> channels_;
   consul::WatchStatus watch_;
   StoreStatus store_;
+  std::vector<std::string> credential_troubles_;
   std::vector<inject::Consumer> consumers_{{"hunt-service", 1, now_.wall}};
 };
 

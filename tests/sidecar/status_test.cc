@@ -46,6 +46,7 @@ TEST_F(StatusTest, TheTableTellsAPersonWhatIsWrongAndWhatIsServed) {
   watch_.last_error = {consul::Reason::kRefused, "http://127.0.0.1:8500: Connection refused", now_.wall,
                        now_.wall - std::chrono::seconds(12)};
   channels_[0].error = "create /run/envdial/env.tmp: No space left on device";
+  credential_troubles_ = {"CONSUL_HTTP_TOKEN_FILE: /t: it is empty; what it held before stays in force"};
   store_.error = "create /state/x.tmp: Read-only file system";
   const auto table = FormatStatus(StatusJson(MakeView()), kSnapshot, now_.wall);
   ASSERT_TRUE(table) << table.error().message;
@@ -53,8 +54,8 @@ TEST_F(StatusTest, TheTableTellsAPersonWhatIsWrongAndWhatIsServed) {
        {"state   ready", "hunt/ at http://127.0.0.1:8500: FAILING for 12s (refused), since 2027-01-15T07:59:48.000Z",
         ", last contact 0s ago", "Connection refused",
         "channel env_file: FAILING: create /run/envdial/env.tmp: No space left on device",
-        "store   /state: FAILING: create /state/x.tmp", "600 hunts", "max: 9000 is above the maximum 2500 (1m ago)",
-        "•••"}) {
+        "secrets FAILING: CONSUL_HTTP_TOKEN_FILE: /t: it is empty", "store   /state: FAILING: create /state/x.tmp",
+        "600 hunts", "max: 9000 is above the maximum 2500 (1m ago)", "•••"}) {
     EXPECT_NE(table->find(part), std::string::npos) << part << "\n" << *table;
   }
   EXPECT_EQ(table->find("hunter2"), std::string::npos) << *table;

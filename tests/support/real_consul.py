@@ -2,11 +2,13 @@
 """A real Consul agent."""
 
 import http.client
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import typing
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -33,6 +35,11 @@ def _grpc_flags(binary):
     version = subprocess.run([binary, "version"], capture_output=True, text=True, check=True).stdout
     minor = re.match(r"Consul v1\.(\d+)", version)
     return ["-grpc-port=-1"] + (["-grpc-tls-port=-1"] if minor is None or int(minor[1]) >= 14 else [])
+
+
+class Token(typing.NamedTuple):
+    secret: str
+    accessor: str
 
 
 class Consul:
@@ -128,6 +135,16 @@ class Consul:
         if done.returncode != 0:
             raise AssertionError(f"consul {' '.join(map(str, arguments))}: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def add_policy(self, name, rules):
+        self.cli("acl", "policy", "create", "-name", name, "-rules", rules)
+
+    def add_token(self, policy):
+        made = json.loads(self.cli("acl", "token", "create", "-format", "json", "-policy-name", policy))
+        return Token(made["SecretID"], made["AccessorID"])
+
+    def remove_token(self, token):
+        self.cli("acl", "token", "delete", "-id", token.accessor)
 
     def snapshot_save(self, path):
         self.cli("snapshot", "save", path)
