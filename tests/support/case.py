@@ -44,8 +44,8 @@ class EndToEndTest(unittest.TestCase):
         """The address of a Consul that is not there."""
         return f"127.0.0.1:{processes.free_port()}"
 
-    def gate(self, consul):
-        gate = Gate(consul.port, processes.free_port())
+    def gate(self, consul, host="127.0.0.1", port=None):
+        gate = Gate(consul.port, port or processes.free_port(), host)
         self.addCleanup(gate.shut)
         return gate.open()
 

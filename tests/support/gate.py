@@ -6,9 +6,10 @@ import threading
 
 
 class Gate:
-    """Forwards 127.0.0.1:`port` to 127.0.0.1:`target`. While shut, connections are refused, and open ones are cut."""
+    """Forwards `host`:`port` to 127.0.0.1:`target`. While shut, connections are refused, and open ones are cut."""
 
-    def __init__(self, target, port):
+    def __init__(self, target, port, host="127.0.0.1"):
+        self.host = host
         self.port = port
         self.requests = 0  # that clients sent through it, counted by their request lines
         self._target = target
@@ -18,13 +19,11 @@ class Gate:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def open(self):
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self.port))
-        listener.listen(64)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        listener = socket.create_server((self.host, self.port), family=family, backlog=64)
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         return self
