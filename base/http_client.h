@@ -48,7 +48,7 @@ struct TlsOptions {
 
 struct HttpRequest {
   HttpEndpoint endpoint;
-  std::shared_ptr<const TlsOptions> tls;             // kHttps only; none: the defaults
+  std::shared_ptr<const TlsOptions> tls;  // kHttps only; none: the defaults
   std::string method = "GET";
   std::string target;                                // path and query, already percent-encoded
   std::vector<std::string> headers;                  // "Name: value"

@@ -21,13 +21,6 @@ using base::Result;
 constexpr std::size_t kMaxTokenBytes = 4096;       // a token is a UUID; a JWT would fit too
 constexpr std::size_t kMaxPemBytes = 1024 * 1024;  // Debian's file of all public CAs has a fifth of it
 constexpr std::size_t kMaxCaFiles = 1000;          // of a CA path: Debian has a third of it, links included
-constexpr const char* kWhiteSpace = " \t\r\n";
-
-std::string Trimmed(const std::string& text) {
-  const std::size_t first = text.find_first_not_of(kWhiteSpace);
-  if (first == std::string::npos) return "";
-  return text.substr(first, text.find_last_not_of(kWhiteSpace) - first + 1);
-}
 
 bool IsPipe(const std::string& path) {
   struct stat status{};
@@ -65,8 +58,11 @@ Result<std::string> ReadCaPath(const std::string& path) {
 
 }  // namespace
 
-Result<void> CheckToken(const std::string& token) {
-  if (std::ranges::all_of(token, [](char c) { return c > 0x20 && c < 0x7f; })) return {};
+Result<std::string> ParseToken(std::string_view text) {
+  constexpr std::string_view kWhiteSpace = " \t\r\n";
+  text.remove_prefix(std::min(text.find_first_not_of(kWhiteSpace), text.size()));
+  text = text.substr(0, text.find_last_not_of(kWhiteSpace) + 1);
+  if (std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f; })) return std::string(text);
   return Fail(ErrorKind::kInvalid,
               "the Consul token has a character that can't stand in a header, expected printable ASCII without blanks");
 }
@@ -96,9 +92,9 @@ Result<std::string> Credentials::Read(Kind kind) const {
   if (kind != kToken) return ReadPem(path);
   auto text = base::ReadInputFile(path, kMaxTokenBytes);
   if (!text) return text;
-  std::string token = Trimmed(*text);
-  if (token.empty()) return Fail(ErrorKind::kInvalid, path + ": it is empty, expected a token");
-  if (const auto valid = CheckToken(token); !valid) return std::unexpected(base::Error(valid.error()).Within(path));
+  auto token = ParseToken(*text);
+  if (!token) return std::unexpected(std::move(token.error()).Within(path));
+  if (token->empty()) return Fail(ErrorKind::kInvalid, path + ": it is empty, expected a token");
   return token;
 }
 

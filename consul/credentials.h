@@ -3,6 +3,7 @@
 
 #include <array>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -10,8 +11,9 @@
 
 namespace envdial::consul {
 
-// kInvalid if `token` can't stand in a header as it is.
-base::Result<void> CheckToken(const std::string& token);
+// The token that a variable or a file holds, without the white space around it; may be empty. kInvalid if it can't
+// stand in a header.
+base::Result<std::string> ParseToken(std::string_view text);
 
 // Keeps Options::token and Options::tls equal to the files that Options::files names. A file that can't be used is no
 // reason to do without what it held before, and none to end: it may be there, or whole, a moment later. Rule 9 of "How

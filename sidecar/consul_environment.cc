@@ -21,13 +21,6 @@ std::string Variable(const char* name) {
   return value ? value : "";
 }
 
-std::string Trimmed(const std::string& text) {
-  constexpr const char* kWhiteSpace = " \t\r\n";
-  const std::size_t first = text.find_first_not_of(kWhiteSpace);
-  if (first == std::string::npos) return "";
-  return text.substr(first, text.find_last_not_of(kWhiteSpace) - first + 1);
-}
-
 // As Consul's own command line reads it, by Go's strconv.ParseBool; but what is no bool is refused, since it was meant
 // to protect the connection one way or the other.
 base::Result<bool> BoolVariable(const char* name, bool absent) {
@@ -78,8 +71,9 @@ base::Result<void> ReadTls(consul::Options& options) {
 }
 
 base::Result<void> ReadSecrets(consul::Options& options) {
-  options.token = Trimmed(Variable("CONSUL_HTTP_TOKEN"));
-  if (auto valid = consul::CheckToken(options.token); !valid) return valid;
+  auto token = consul::ParseToken(Variable("CONSUL_HTTP_TOKEN"));
+  if (!token) return std::unexpected(token.error());
+  options.token = *std::move(token);
   options.files.token = Variable("CONSUL_HTTP_TOKEN_FILE");
   options.basic_auth = Variable("CONSUL_HTTP_AUTH");
   const bool printable = std::ranges::all_of(options.basic_auth, [](char c) { return c >= 0x20 && c != 0x7f; });
