@@ -13,6 +13,7 @@ const TlsOptions& TlsOf(const HttpRequest& request) {
 }
 
 void SetBlob(CURL* easy, CURLoption option, const std::string& text) {
+  // libcurl only reads it. NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast)
   curl_blob blob{.data = const_cast<char*>(text.data()), .len = text.size(), .flags = CURL_BLOB_NOCOPY};
   ::curl_easy_setopt(easy, option, &blob);
 }
