@@ -35,10 +35,14 @@ class EndToEndTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.where)
 
     def start_consul(self, **options):
+        return self.launch_consul(**options).wait_for_writes()
+
+    def launch_consul(self, **options):
+        """Waits for nothing, so that several come up side by side."""
         consul = Consul(self.where / f"consul-{len(self._consuls)}", **options)
         self._consuls.append(consul)
         self.addCleanup(consul.kill)
-        return consul.start()
+        return consul.launch()
 
     def closed_port(self):
         """The address of a Consul that is not there."""

@@ -30,11 +30,19 @@ def find_binary():
     return found
 
 
-def _grpc_flags(binary):
-    """gRPC over TLS, and the flag that shuts it, came with 1.14."""
-    version = subprocess.run([binary, "version"], capture_output=True, text=True, check=True).stdout
-    minor = re.match(r"Consul v1\.(\d+)", version)
-    return ["-grpc-port=-1"] + (["-grpc-tls-port=-1"] if minor is None or int(minor[1]) >= 14 else [])
+def find_old_binary():
+    """ENVDIAL_OLD_CONSUL, else where script/setup keeps the one that it fetched."""
+    named = os.environ.get("ENVDIAL_OLD_CONSUL")
+    kept = Path.home() / ".cache/envdial/consul-1.8.7/usr/bin/consul"
+    if not named and not kept.exists():
+        raise AssertionError("no old Consul: run script/setup, or name one by ENVDIAL_OLD_CONSUL=/path/to/consul")
+    return named or str(kept)
+
+
+def version_of(binary):
+    """(1, 20, 6)"""
+    said = subprocess.run([binary, "version"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, re.match(r"Consul v(\d+)\.(\d+)\.(\d+)", said).groups()))
 
 
 class Token(typing.NamedTuple):
@@ -48,17 +56,20 @@ class Consul:
     The ports stay the same from one start to the next, so that a killed one comes back at the same address.
     """
 
-    def __init__(self, where, keep_data=False, hosts=("127.0.0.1",), config="", token=None):
+    def __init__(self, where, keep_data=False, hosts=("127.0.0.1",), config="", token=None, binary=None, flags=()):
         self.where = Path(where)
         self.where.mkdir(parents=True, exist_ok=True)
         self.port = processes.free_port()
         self.token = token
-        self._binary = find_binary()
+        self.version = version_of(binary or find_binary())
+        self._binary = binary or find_binary()
+        self._flags = flags  # of the agent; they win over ours
         self._keep_data = keep_data
         self._hosts = hosts
         self._config = config
         self._ports = [processes.free_port() for _ in range(3)]
-        self._grpc_flags = _grpc_flags(self._binary)
+        # gRPC over TLS, and the flag that shuts it, came with 1.14.
+        self._grpc_flags = ["-grpc-port=-1"] + (["-grpc-tls-port=-1"] if self.version >= (1, 14) else [])
         self._process = None
 
     @property
@@ -76,13 +87,26 @@ class Consul:
         return [
             self._binary, "agent", *mode, "-node=consul", "-bind=127.0.0.1", f"-client={' '.join(self._hosts)}",
             f"-http-port={self.port}", f"-server-port={server}", f"-serf-lan-port={lan}", f"-serf-wan-port={wan}",
-            *self._grpc_flags, "-dns-port=-1", "-log-level=warn", "-hcl", quiet + self._config,
+            *self._grpc_flags, "-dns-port=-1", "-log-level=warn", "-hcl", quiet + self._config, *self._flags,
         ]  # fmt: skip
+
+    @property
+    def lan_port(self):
+        """Where other agents join it."""
+        return self._ports[1]
+
+    def launch(self):
+        """Starts it and waits for nothing."""
+        with open(self.where / "consul.log", "ab") as log:
+            self._process = processes.start(self._arguments(), log)
+        return self
 
     def start(self):
         """Starts it and waits until it takes writes."""
-        with open(self.where / "consul.log", "ab") as log:
-            self._process = processes.start(self._arguments(), log)
+        self.launch()
+        return self.wait_for_writes()
+
+    def wait_for_writes(self):
         eventually("Consul takes writes", self._takes_writes, within=START_SECONDS, every=0.02)
         return self
 
