@@ -17,7 +17,7 @@ using base::Fail;
 constexpr std::size_t kArrayDepth = 1;      // the list of entries
 constexpr std::size_t kEntryDepth = 2;      // the members of one entry
 constexpr std::size_t kMaxNesting = 16;     // Consul's entries are flat; what a later version may add will not be deep
-constexpr std::size_t kMaxNameBytes = 512;  // Consul's own limit for the length of a key
+constexpr std::size_t kMaxNameBytes = 512;  // of an undeclared key, as it is shown; Consul has no limit
 
 // At most kMaxNameBytes of a name, and no character in half.
 std::string CutName(const std::string& name) {
