@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The made-up Consul says what the real one says, straight and through the server that can lie."""
+"""The made-up Consul says what the real one says, also through the server that can lie (more: tests/contract)."""
 
 import http.client
 import json

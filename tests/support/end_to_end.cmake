@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The tests that run the real binary beside a real Consul (script/setup has one), in Python's standard library.
+# The tests that run the real binary beside a real Consul, in Python's standard library. Where it is they are told by
+# ENVDIAL_CONSUL, and by ENVDIAL_OLD_CONSUL where an old one is (script/test sets both; else script/setup's are taken).
 
 # The misbehaving parts of a machine, preloaded into the sidecar.
 foreach(part slow_sync keep_capabilities shift_clock short_write)
