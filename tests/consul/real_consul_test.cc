@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The watch against the real Consul: what it says, not what we think that it says.
+// The watch against real Consuls, a modern and an old one: what they say, not what we think that they say.
 #include "tests/support/real_consul.h"
 
 #include <gmock/gmock.h>
@@ -21,10 +21,10 @@ using testing::StartsWith;
 const WatchTarget kSingle{.name = "hunt/max", .is_prefix = false, .keys = {"hunt/max"}};
 const WatchTarget kPrefix{.name = "hunt/", .is_prefix = true, .keys = {"hunt/max", "hunt/a b/ü"}};
 
-class RealConsulTest : public WatchFixture {
+class RealConsulTest : public WatchFixture, public testing::WithParamInterface<RealConsul::Age> {
  protected:
   void SetUp() override {
-    auto consul = RealConsul::Start();
+    auto consul = RealConsul::Start(GetParam());
     ASSERT_TRUE(consul) << consul.error().message;
     consul_ = std::make_unique<RealConsul>(*std::move(consul));
     options_.addresses = {consul_->endpoint()};
@@ -54,7 +54,7 @@ class RealConsulTest : public WatchFixture {
   std::unique_ptr<RealConsul> consul_;
 };
 
-TEST_F(RealConsulTest, FirstValueChangeAndDeletion) {
+TEST_P(RealConsulTest, FirstValueChangeAndDeletion) {
   Recorder recorder(1);
   const auto watch = StartWatch(kSingle, recorder);
   ASSERT_TRUE(WaitFor(recorder, {"-"}));
@@ -72,7 +72,7 @@ TEST_F(RealConsulTest, FirstValueChangeAndDeletion) {
   EXPECT_THAT(recorder.failures, IsEmpty());
 }
 
-TEST_F(RealConsulTest, IdlePollsAreAnsweredWithinTheDeadline) {
+TEST_P(RealConsulTest, IdlePollsAreAnsweredWithinTheDeadline) {
   options_.timeout = 1s;
   Put("hunt/max", "500");
   Recorder recorder(1);
@@ -85,7 +85,7 @@ TEST_F(RealConsulTest, IdlePollsAreAnsweredWithinTheDeadline) {
   EXPECT_GE(recorder.reading_times[4].mono - recorder.reading_times[1].mono, 3 * 833ms);
 }
 
-TEST_F(RealConsulTest, APrefixWithUndeclaredAndDeeperKeys) {
+TEST_P(RealConsulTest, APrefixWithUndeclaredAndDeeperKeys) {
   Put("hunt/", "");
   Put("hunt/max", "500");
   Put("hunt/mxa", "1");
@@ -102,7 +102,7 @@ TEST_F(RealConsulTest, APrefixWithUndeclaredAndDeeperKeys) {
   ASSERT_TRUE(WaitFor(recorder, {"-", "deep"}));
 }
 
-TEST_F(RealConsulTest, AWholePrefixDeletedIsHeld) {
+TEST_P(RealConsulTest, AWholePrefixDeletedIsHeld) {
   Put("hunt/max", "500");
   Put("hunt/a%20b/%C3%BC", "deep");
   Recorder recorder(2);
@@ -117,7 +117,7 @@ TEST_F(RealConsulTest, AWholePrefixDeletedIsHeld) {
   EXPECT_FALSE(watch->status().mass_deletion_standing);
 }
 
-TEST_F(RealConsulTest, AnAbsentPrefixWokenByEveryWriteIsAskedForInBounds) {
+TEST_P(RealConsulTest, AnAbsentPrefixWokenByEveryWriteIsAskedForInBounds) {
   Recorder recorder(2);
   const auto watch = StartWatch(kPrefix, recorder);
   ASSERT_TRUE(WaitFor(recorder, {"-", "-"}));
@@ -134,7 +134,7 @@ TEST_F(RealConsulTest, AnAbsentPrefixWokenByEveryWriteIsAskedForInBounds) {
   EXPECT_LE(recorder.failures.size(), static_cast<std::size_t>(seconds)) << recorder.failures.back().message;
 }
 
-TEST_F(RealConsulTest, KilledAndBackWithANewerValue) {
+TEST_P(RealConsulTest, KilledAndBackWithANewerValue) {
   Put("hunt/max", "500");
   Recorder recorder(1);
   const auto watch = StartWatch(kSingle, recorder);
@@ -153,7 +153,7 @@ TEST_F(RealConsulTest, KilledAndBackWithANewerValue) {
   EXPECT_EQ(watch->status().index_resets[static_cast<std::size_t>(IndexReset::kRestored)], 0U);
 }
 
-TEST_F(RealConsulTest, RestartedEmptyNothingIsAppliedUntilOneReturns) {
+TEST_P(RealConsulTest, RestartedEmptyNothingIsAppliedUntilOneReturns) {
   for (int i = 0; i < 5; ++i) Put("hunt/max", std::to_string(500 + i));
   Put("hunt/a%20b/%C3%BC", "deep");
   for (int i = 0; i < 30; ++i) Put("other", std::to_string(i));  // so that the rebuilt one's revisions are lower
@@ -175,7 +175,7 @@ TEST_F(RealConsulTest, RestartedEmptyNothingIsAppliedUntilOneReturns) {
   EXPECT_EQ(watch->status().index_resets[static_cast<std::size_t>(IndexReset::kRestored)], 1U);
 }
 
-TEST_F(RealConsulTest, AnOlderSnapshotRestoredIsTakenAndCounted) {
+TEST_P(RealConsulTest, AnOlderSnapshotRestoredIsTakenAndCounted) {
   Put("hunt/max", "500");
   const auto snapshot = consul_->SaveSnapshot();
   ASSERT_TRUE(snapshot) << snapshot.error().message;
@@ -192,7 +192,7 @@ TEST_F(RealConsulTest, AnOlderSnapshotRestoredIsTakenAndCounted) {
   EXPECT_EQ(watch->status().index_resets[static_cast<std::size_t>(IndexReset::kRestored)], 1U) << "counted once";
 }
 
-TEST_F(RealConsulTest, ABadRequestIsToldInConsulsOwnWords) {
+TEST_P(RealConsulTest, ABadRequestIsToldInConsulsOwnWords) {
   options_.datacenter = "nowhere";
   Recorder recorder(1);
   const auto watch = StartWatch(kSingle, recorder);
@@ -200,6 +200,9 @@ TEST_F(RealConsulTest, ABadRequestIsToldInConsulsOwnWords) {
   EXPECT_EQ(recorder.failures[0].reason, Reason::kServer);
   EXPECT_THAT(recorder.failures[0].message, HasSubstr("No path to datacenter"));
 }
+
+INSTANTIATE_TEST_SUITE_P(Of, RealConsulTest, testing::Values(RealConsul::Age::kModern, RealConsul::Age::kOld),
+                         [](const auto& tested) { return tested.param == RealConsul::Age::kOld ? "Old" : "Modern"; });
 
 }  // namespace
 }  // namespace envdial::consul

@@ -39,6 +39,18 @@ constexpr long kMaxCallSeconds = 10;
 
 bool IsExecutable(const std::string& path) { return ::access(path.c_str(), X_OK) == 0; }
 
+std::string InCache(const std::string& path) {
+  const char* home = std::getenv("HOME");
+  return std::string(home == nullptr ? "" : home) + "/.cache/envdial/" + path;
+}
+
+Result<std::string> FindOldBinary() {
+  const char* given = std::getenv("ENVDIAL_OLD_CONSUL");
+  const std::string path = given != nullptr && *given != '\0' ? given : InCache("consul-1.8.7/usr/bin/consul");
+  if (IsExecutable(path)) return path;
+  return Fail(ErrorKind::kNotFound, "no old Consul at " + path + " (ENVDIAL_OLD_CONSUL); script/setup gets one");
+}
+
 Result<std::string> FindBinary() {
   if (const char* given = std::getenv("ENVDIAL_CONSUL"); given != nullptr && *given != '\0') {
     if (IsExecutable(given)) return given;
@@ -49,8 +61,7 @@ Result<std::string> FindBinary() {
   for (std::string directory; std::getline(directories, directory, ':');) {
     if (!directory.empty() && IsExecutable(directory + "/consul")) return directory + "/consul";
   }
-  const char* home = std::getenv("HOME");
-  const std::string kept = std::string(home == nullptr ? "" : home) + "/.cache/envdial/consul-1.20.6/consul";
+  const std::string kept = InCache("consul-1.20.6/consul");
   if (IsExecutable(kept)) return kept;
   return Fail(ErrorKind::kNotFound, "no Consul: neither ENVDIAL_CONSUL nor the PATH has one, and there is no " + kept +
                                         "; script/setup gets one");
@@ -137,6 +148,7 @@ RealConsul::RealConsul(RealConsul&& other) noexcept
     : binary_(std::move(other.binary_)),
       directory_(std::exchange(other.directory_, {})),
       ports_(other.ports_),
+      has_grpc_tls_(other.has_grpc_tls_),
       pid_(std::exchange(other.pid_, 0)),
       process_(std::move(other.process_)) {}
 
@@ -147,20 +159,25 @@ RealConsul::~RealConsul() {
   std::filesystem::remove_all(directory_, ignored);
 }
 
-Result<RealConsul> RealConsul::Start() {
+Result<RealConsul> RealConsul::Start(Age age) {
+  const auto binary = age == Age::kOld ? FindOldBinary() : FindBinary();
+  if (!binary) return std::unexpected(binary.error());
+  bool has_grpc_tls = true;
   for (int tries = 1;; ++tries) {
-    auto consul = StartOnce();
-    const bool met = !consul && consul.error().message.find("address already in use") != std::string::npos;
-    if (!met || tries == kMaxStarts) return consul;
+    auto consul = StartOnce(*binary, has_grpc_tls);
+    if (consul || tries == kMaxStarts) return consul;
+    const bool flag_unknown = consul.error().message.find("-grpc-tls-port") != std::string::npos;
+    const bool port_taken = consul.error().message.find("address already in use") != std::string::npos;
+    if (!flag_unknown && !port_taken) return consul;
+    if (flag_unknown) has_grpc_tls = false;
   }
 }
 
-Result<RealConsul> RealConsul::StartOnce() {
-  auto binary = FindBinary();
-  if (!binary) return std::unexpected(binary.error());
+Result<RealConsul> RealConsul::StartOnce(const std::string& binary, bool has_grpc_tls) {
   std::string directory = (std::filesystem::temp_directory_path() / "envdial-consul-XXXXXX").string();
   if (::mkdtemp(directory.data()) == nullptr) return std::unexpected(ErrnoError(errno, "mkdtemp " + directory));
-  RealConsul consul(*binary, directory, {FreePort(), FreePort(), FreePort(), FreePort()});
+  RealConsul consul(binary, directory, {FreePort(), FreePort(), FreePort(), FreePort()});
+  consul.has_grpc_tls_ = has_grpc_tls;
   if (auto launched = consul.Launch(); !launched) return std::unexpected(launched.error());
   if (auto leader = consul.WaitForLeader(); !leader) return std::unexpected(leader.error());
   return consul;
@@ -220,11 +237,11 @@ Result<void> RealConsul::Launch() {
                                     "-serf-lan-port=" + std::to_string(ports_.serf_lan),
                                     "-serf-wan-port=" + std::to_string(ports_.serf_wan),
                                     "-grpc-port=-1",
-                                    "-grpc-tls-port=-1",
                                     "-dns-port=-1",
                                     "-hcl=performance { raft_multiplier = 1 }",
                                     "-hcl=disable_update_check = true",
                                     "-log-level=warn"};
+  if (has_grpc_tls_) words.emplace_back("-grpc-tls-port=-1");
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);

@@ -15,15 +15,17 @@
 
 namespace envdial::test {
 
-// A real Consul: one server agent with a data directory of its own, on free ports of 127.0.0.1. The binary is
-// $ENVDIAL_CONSUL, else `consul` on the PATH, else the one that script/setup keeps. Its calls block; they are for the
-// test's own thread while its loop does not run. Killed, and its directory removed, when destroyed.
+// A real Consul: one server agent with a data directory of its own, on free ports of 127.0.0.1. The modern one is
+// $ENVDIAL_CONSUL, else `consul` on the PATH, else the one that script/setup keeps; the old one $ENVDIAL_OLD_CONSUL,
+// else what script/setup keeps. Its calls block; they are for the test's own thread while its loop does not run.
+// Killed, and its directory removed, when destroyed.
 class RealConsul {
  public:
+  enum class Age { kModern, kOld };
   enum class Data { kKept, kEmpty };
 
   // Returns as soon as a leader answers. kNotFound, saying how to get one, if there is no binary.
-  static base::Result<RealConsul> Start();
+  static base::Result<RealConsul> Start(Age age = Age::kModern);
 
   RealConsul(RealConsul&& other) noexcept;
   RealConsul& operator=(RealConsul&&) = delete;
@@ -51,13 +53,14 @@ class RealConsul {
 
   RealConsul(std::string binary, std::filesystem::path directory, Ports ports);
 
-  static base::Result<RealConsul> StartOnce();
+  static base::Result<RealConsul> StartOnce(const std::string& binary, bool has_grpc_tls);
   base::Result<void> Launch();
   base::Result<void> WaitForLeader();
 
   std::string binary_;
   std::filesystem::path directory_;  // data/ and the agent's log
   Ports ports_;
+  bool has_grpc_tls_ = true;  // since 1.14
   pid_t pid_ = 0;  // 0: not running
   base::UniqueFd process_;
 };

@@ -179,6 +179,7 @@ ScriptedAnswer NotFound(std::uint64_t index) {
 ScriptedAnswer Status(int status, std::string text) {
   ScriptedAnswer answer;
   answer.status = status;
+  if (!text.empty()) answer.headers.emplace_back("Content-Type: text/plain; charset=utf-8");
   answer.body = std::move(text);
   return answer;
 }
