@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 
 from support.case import EndToEndTest
-from support.contract import MODERN, OLD, TO_ITS_END, Ask, Delete, Put, RealSubject, Talk, keep_connection
+from support.contract import MODERN, OLD, TO_ITS_END, Ask, Delete, Put, RealSubject, Talk, keep_connection, together
 from support.real_consul import find_old_binary
 from support.waiting import eventually
 
@@ -75,17 +75,13 @@ class Troubles(EndToEndTest):
         eventually("it has joined", lambda: client.request("GET", "/v1/kv/hunt/a")[0] in (200, 429), within=30)
         return client
 
-    def try_steps(self, talk, steps):
-        for step in steps:
-            with self.subTest(consul=talk.subject.kind, step=step):
-                step.do(talk)
-
     def test_rights(self):
         for kind, more in binaries():
             # The name of the first token's setting changed with 1.11.
             name = "master" if RealSubject.is_old(more.get("binary")) else "initial_management"
             config = f'acl {{ enabled = true default_policy = "deny" tokens {{ {name} = "{ROOT_TOKEN}" }} }}'
             self.launch_consul(config=config, token=ROOT_TOKEN, **more)
+        talks = []
         for (kind, _), consul in zip(binaries(), self._consuls, strict=True):
             subject = RealSubject(kind, consul.wait_for_writes())
             subject.tokens = {
@@ -93,7 +89,8 @@ class Troubles(EndToEndTest):
                 "part": self.make_token(subject, "part", f'key_prefix "{FOLDER}a" {{ policy = "read" }}'),
                 "elsewhere": self.make_token(subject, "elsewhere", 'key_prefix "elsewhere/" { policy = "read" }'),
             }  # fmt: skip
-            self.try_steps(Talk(subject, FOLDER), RIGHTS)
+            talks.append(Talk(subject, FOLDER))
+        together(*[lambda talk=talk: talk.run(RIGHTS) for talk in talks])
 
     def make_token(self, subject, name, rules):
         subject.must("PUT", "/v1/acl/policy", json.dumps({"Name": name, "Rules": rules}).encode())
@@ -106,7 +103,7 @@ class Troubles(EndToEndTest):
             consul = talk.subject.consul
             eventually("it listens", lambda at=consul: at.request("GET", "/v1/status/leader")[0] == 200, within=30)
             queries = ("", "?stale", "?consistent", "?recurse&stale")
-            self.try_steps(talk, [Ask(f"a{query}", held=None, **NO_LEADER) for query in queries])
+            talk.run([Ask(f"a{query}", held=None, **NO_LEADER) for query in queries])
 
     def test_a_server_that_lost_its_leader(self):
         first = self.launch_both(keep_data=True, flags=("-bootstrap-expect=2", "-node=first", *IMPATIENT))
@@ -114,29 +111,34 @@ class Troubles(EndToEndTest):
         for (kind, more), (_, consul) in zip(binaries(), first, strict=True):
             join = ("-bootstrap-expect=2", "-node=second", f"-retry-join=127.0.0.1:{consul.lan_port}", *IMPATIENT)
             second.append((kind, self.launch_consul(keep_data=True, flags=join, **more)))
-        for talk, (_, other) in zip(self.talks(first), second, strict=True):
-            consul = talk.subject.consul.wait_for_writes()
-            talk.run([Put("a"), Ask("a", name="a")])
-            seen = Ask("a?stale", entries={"a": "500"}, headers={"X-Consul-LastContact": r"\d+"})
-            for each in (consul, other):
-                eventually("it is on both", lambda at=each: at.request("GET", "/v1/kv/hunt/a?stale")[0] == 200)
-            self.try_steps(talk, [seen])
-            # Whoever leads: one of two is no majority.
-            held = Ask("a?stale&index={a}&wait=2s", held=TO_ITS_END, during=(Kill(other),), entries={"a": "500"},
-                       headers={"X-Consul-KnownLeader": "true"})  # fmt: skip
-            self.try_steps(talk, [held])  # what was so when it began
-            eventually("it is long ago", lambda at=consul: stale_contact(at) > 3000, within=30)
-            leader = {"X-Consul-KnownLeader": "true|false", "X-Consul-LastContact": r"[3-9]\d{3}|\d{5,}"}
-            stale = [Ask("a?stale", entries={"a": "500"}, headers=leader), Ask("none?stale", 404, headers=leader),
-                     Ask("a?stale&index={a}&wait=300ms", held=TO_ITS_END, headers=leader)]  # fmt: skip
-            self.try_steps(talk, [*stale, Ask("a", **NO_LEADER), Ask("a?consistent", **NO_LEADER)])
+        together(*[
+            lambda talk=talk, other=other: self.lose_the_leader(talk, other)
+            for talk, (_, other) in zip(self.talks(first), second, strict=True)
+        ])  # fmt: skip
+
+    def lose_the_leader(self, talk, other):
+        consul = talk.subject.consul.wait_for_writes()
+        talk.run([Put("a"), Ask("a", name="a")])
+        seen = Ask("a?stale", entries={"a": "500"}, headers={"X-Consul-LastContact": r"\d+"})
+        for each in (consul, other):
+            eventually("it is on both", lambda at=each: at.request("GET", "/v1/kv/hunt/a?stale")[0] == 200)
+        talk.run([seen])
+        # Whoever leads: one of two is no majority.
+        held = Ask("a?stale&index={a}&wait=2s", held=TO_ITS_END, during=(Kill(other),), entries={"a": "500"},
+                   headers={"X-Consul-KnownLeader": "true"})  # fmt: skip
+        talk.run([held])  # what was so when it began
+        eventually("it is long ago", lambda at=consul: stale_contact(at) > 3000, within=30)
+        leader = {"X-Consul-KnownLeader": "true|false", "X-Consul-LastContact": r"[3-9]\d{3}|\d{5,}"}
+        stale = [Ask("a?stale", entries={"a": "500"}, headers=leader), Ask("none?stale", 404, headers=leader),
+                 Ask("a?stale&index={a}&wait=300ms", held=TO_ITS_END, headers=leader)]  # fmt: skip
+        talk.run([*stale, Ask("a", **NO_LEADER), Ask("a?consistent", **NO_LEADER)])
 
     def test_an_agent_without_its_server(self):
         for (kind, more), (_, server) in zip(binaries(), self.launch_both(), strict=True):
             server.wait_for_writes().put("hunt/a", "500")
             client = self.launch_client(more, server)
             talk = Talk(RealSubject(kind, client), FOLDER)
-            self.try_steps(talk, [
+            talk.run([
                 Ask("a", entries={"a": "500"}, name="a"), Ask("none", 404), Ask("a?stale", entries={"a": "500"}),
                 Ask("a?dc=nowhere", 500, text="rpc error making call: No path to datacenter"),
                 Ask("a?index={a}&wait=30s", 500, text="rpc error .*", during=(Kill(server),)),
@@ -161,7 +163,7 @@ class Troubles(EndToEndTest):
             eventually("it is too much", lambda at=client: at.request("GET", "/v1/kv/hunt/a")[0] == 429)
             said = Ask("a", 429, text="RPC rate limit exceeded", headers={"Retry-After": None},
                        old={"text": "", "plain": False})  # fmt: skip
-            self.try_steps(Talk(RealSubject(kind, client), FOLDER), [said])
+            Talk(RealSubject(kind, client), FOLDER).run([said])
 
     def test_more_reads_than_a_server_allows(self):
         """A setting that came with 1.15."""
@@ -171,7 +173,7 @@ class Troubles(EndToEndTest):
         server = self.launch_consul(config='limits { request_limits { mode = "enforcing" read_rate = 1 } }')
         talk = Talk(RealSubject(MODERN, server.wait_for_writes()), FOLDER)
         eventually("it is too much", lambda: server.request("GET", "/v1/kv/hunt/a")[0] == 429, every=0)
-        self.try_steps(talk, [Ask("a", 429, text="rate limit exceeded, try again later or against a different server",
+        talk.run([Ask("a", 429, text="rate limit exceeded, try again later or against a different server",
                                   headers={"Retry-After": None})])  # fmt: skip
 
 

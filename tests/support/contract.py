@@ -139,7 +139,8 @@ class Said:
     def must(self, true, what):
         if not true:
             seen = f"{self.status} {dict(self.headers)} {self.body[:300]!r} after {self.took:.3f} s"
-            raise AssertionError(f"{self.expected.method} {self.expected.target}: {what}; seen: {seen}")
+            asked = f"{self.talk.subject.kind}: {self.expected.method} {self.expected.target}"
+            raise AssertionError(f"{asked}: {what}; seen: {seen}")
 
     def check(self):
         expected = self.expected
