@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as what is typed on a command line: the first line as a duration, a number, a step, an address, a
-// signal and its target; all lines as the fields of the one-dial form, the last of them a value for that dial.
+// Any bytes as what is typed on a command line: the first line as a duration, a number, a step, an address, a signal and
+// its target; all lines as what a token's file holds, and as the fields of the one-dial form, the last of them a value
+// for that dial.
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "base/duration.h"
+#include "consul/credentials.h"
 #include "consul/options.h"
 #include "guard/dials_file.h"
 #include "guard/guard.h"
@@ -102,6 +104,17 @@ void CheckAddress(const std::string& text) {
           "an address that is written reads the same");
 }
 
+void CheckToken(const std::string& text) {
+  const auto token = consul::ParseToken(text);
+  if (!token) {
+    Require(token.error().kind == base::ErrorKind::kInvalid, "what is no token is invalid");
+    return;
+  }
+  Require(text.contains(*token), "a token is part of what holds it");
+  Require(token->find_first_of(std::string_view(" \t\r\n\0", 5)) == std::string::npos, "a token splits no header");
+  Require(consul::ParseToken("\n " + *token + "\r\n") == *token, "white space around a token means nothing");
+}
+
 void CheckSignal(const std::string& text) {
   if (const auto signal = inject::ParseSignal(text)) {
     Require(*signal > 0 && *signal != SIGKILL && *signal != SIGSTOP, "a signal is one that can be caught");
@@ -167,6 +180,7 @@ void Try(std::string_view input) {
   CheckNumbers(lines.front());
   CheckMaxStep(lines.front(), lines.back());
   CheckAddress(lines.front());
+  CheckToken(std::string(input));
   CheckSignal(lines.front());
   CheckTypes(std::string(input));
   CheckOneDial(lines);
