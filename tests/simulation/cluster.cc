@@ -108,7 +108,15 @@ void Cluster::DeposeLeader(FaultPtr fault, std::chrono::nanoseconds time) {
   });
 }
 
+void Cluster::Elect(std::size_t server) {
+  if (leaderless_ || deposed_) return;
+  leader_ = server;
+  servers_[server].held_back.reset();
+  Applied(server, history_.size() - 1);
+}
+
 void Cluster::HoldBack(std::size_t server, FaultPtr fault, std::chrono::nanoseconds time) {
+  if (server == leader_) Elect((server + 1) % kServers);
   servers_[server].held_back = std::move(fault);
   World::Get().After(time, Whose::kWorld, [this, server, heals = heals_] {
     if (heals != heals_) return;
@@ -148,26 +156,20 @@ Cluster::Source Cluster::SourceOf(std::size_t server, const Query& query) const 
   using consul::Consistency;
   if (query.consistency == Consistency::kStale) {
     const Server& one = servers_[server];
-    if (one.moment + 1 < history_.size() && one.held_back) one.held_back->Seen();
-    if (leaderless_) leaderless_->Seen();
     const auto since = leaderless_ ? World::Get().now().mono - leaderless_since_ : std::chrono::nanoseconds(0);
     return {.moment = one.moment,
             .known_leader = leaderless_ == nullptr,
             .last_contact = std::chrono::duration_cast<std::chrono::milliseconds>(since) + 10ms,
-            .error = {}};
+            .error = {},
+            .cause = leaderless_ ? leaderless_ : one.held_back};
   }
   if (deposed_ && deposed_->server == server) {
     if (query.consistency == Consistency::kConsistent) {
-      deposed_->fault->Seen();
-      return {.error = "rpc error: leadership lost while committing log"};
+      return {.error = "rpc error: leadership lost while committing log", .cause = deposed_->fault};
     }
-    if (deposed_->moment + 1 < history_.size()) deposed_->fault->Seen();
-    return {.moment = deposed_->moment, .error = {}};
+    return {.moment = deposed_->moment, .error = {}, .cause = deposed_->fault};
   }
-  if (leaderless_) {
-    leaderless_->Seen();
-    return {.error = "No cluster leader"};
-  }
+  if (leaderless_) return {.error = "No cluster leader", .cause = leaderless_};
   return {.moment = servers_[leader_].moment, .error = {}};
 }
 
@@ -181,6 +183,17 @@ std::uint64_t Cluster::IndexOf(const Moment& moment, const Query& query) const {
     if (Matches(query, key)) index = std::max(index, deleted);
   }
   return index > 0 ? index : moment.index;
+}
+
+// Whether the newest moment says something else.
+bool Cluster::Behind(const Source& source, const Query& query) const {
+  return IndexOf(history_[source.moment], query) != IndexOf(newest(), query);
+}
+
+void Cluster::Send(const Source& source, const Query& query, const Reply& reply) const {
+  const bool other = !source.error.empty() || !source.known_leader || Behind(source, query);
+  if (source.cause && other) source.cause->Seen();
+  reply(Render(source, query));
 }
 
 base::HttpResponse Cluster::Render(const Source& source, const Query& query) const {
@@ -212,9 +225,10 @@ Cluster::Ticket Cluster::Ask(std::size_t server, Query query, Reply reply) {
   const Source source = SourceOf(server, query);
   const bool hold = source.error.empty() && query.index > 0 && IndexOf(history_[source.moment], query) <= query.index;
   if (!hold) {
-    reply(Render(source, query));
+    Send(source, query, reply);
     return ticket;
   }
+  if (source.cause && source.known_leader && Behind(source, query)) source.cause->Seen();  // it would be answered
   const auto most = query.wait + query.wait / 16;
   const auto wait = query.wait + (most - query.wait) * static_cast<std::int64_t>(World::Get().Draw(1000)) / 1000;
   waiting_.emplace(ticket, Waiting{server, std::move(query), std::move(reply), source.moment});
@@ -226,11 +240,11 @@ void Cluster::Expire(Ticket ticket) {
   auto node = waiting_.extract(ticket);
   if (node.empty()) return;
   Waiting& one = node.mapped();
-  one.reply(Render(SourceOf(one.server, one.query), one.query));
+  Send(SourceOf(one.server, one.query), one.query, one.reply);
 }
 
 void Cluster::Wake() {
-  std::vector<std::pair<Reply, base::HttpResponse>> due;
+  std::vector<std::pair<Waiting, Source>> due;
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     Waiting& one = it->second;
     Source source = SourceOf(one.server, one.query);
@@ -238,14 +252,16 @@ void Cluster::Wake() {
     const bool restored = source.error.empty() && history_[source.moment].index < history_[one.seen].index;
     const bool news = source.error.empty() && IndexOf(history_[source.moment], one.query) > one.query.index;
     if (source.error.empty() && !news && !restored) {
+      const bool late = source.known_leader && Behind(source, one.query);  // without the fault it would be answered now
+      if (source.cause && late) source.cause->Seen();
       ++it;
       continue;
     }
     if (restored) source.moment = one.seen;
-    due.emplace_back(std::move(one.reply), Render(source, one.query));
+    due.emplace_back(std::move(one), std::move(source));
     it = waiting_.erase(it);
   }
-  for (auto& [reply, response] : due) reply(std::move(response));
+  for (const auto& [one, source] : due) Send(source, one.query, one.reply);
 }
 
 const std::vector<Cluster::Change>& Cluster::ChangesOf(const std::string& key) const {

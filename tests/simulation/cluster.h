@@ -57,7 +57,10 @@ class Cluster {
   void LoseLeader(FaultPtr fault, std::chrono::nanoseconds time);
   // There is a new leader at once, but the old one does not know it yet, and answers from what it had.
   void DeposeLeader(FaultPtr fault, std::chrono::nanoseconds time);
+  // One follower hears of nothing new; a leader is one no longer.
   void HoldBack(std::size_t server, FaultPtr fault, std::chrono::nanoseconds time);
+  // A change of the leader as it should be: nobody is without one.
+  void Elect(std::size_t server);
   // The data of an earlier moment, and what a new cluster has.
   void Restore(FaultPtr fault);
   void LoseData(FaultPtr fault);
@@ -90,11 +93,14 @@ class Cluster {
     bool known_leader = true;
     std::chrono::milliseconds last_contact{0};
     std::string error;
+    FaultPtr cause{};  // of its being another than without faults
   };
 
   Source SourceOf(std::size_t server, const Query& query) const;
   std::uint64_t IndexOf(const Moment& moment, const Query& query) const;
   base::HttpResponse Render(const Source& source, const Query& query) const;
+  bool Behind(const Source& source, const Query& query) const;
+  void Send(const Source& source, const Query& query, const Reply& reply) const;
   void Commit(Moment next);
   void Replace(Moment next);
   void Applied(std::size_t server, std::size_t moment);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <charconv>
 #include <iterator>
 #include <set>
 #include <tuple>
@@ -20,6 +21,17 @@ using base::UniqueFd;
 Disks* the_disks = nullptr;
 
 constexpr std::size_t kNever = 1'000'000'000;
+constexpr std::size_t kSlots = 2;
+// A save whose sync failed is made again within a second.
+constexpr auto kLongUnsynced = 3s;
+
+// The sequence in the header of a slot, which is the third of its words.
+std::uint64_t SequenceOf(const std::string& text) {
+  const std::size_t at = text.find(' ', text.find(' ') + 1) + 1;
+  std::uint64_t sequence = 0;
+  std::from_chars(text.data() + at, text.data() + text.size(), sequence);
+  return sequence;
+}
 
 }  // namespace
 
@@ -28,7 +40,11 @@ class Disks::Files final : public base::FileSystem {
  public:
   explicit Files(Disks& disks) : disks_(disks) {}
   Result<std::string> Read(const std::string& path, std::size_t max_bytes) override {
-    return disks_.Note(disks_.files_->Read(path, max_bytes));
+    auto read = disks_.Note(disks_.files_->Read(path, max_bytes));
+    if (!read && read.error().kind != base::ErrorKind::kNotFound && path.starts_with(disks_.state_dir_)) {
+      disks_.safe_unread_ = true;
+    }
+    return read;
   }
   Result<UniqueFd> Create(const std::string& path, std::string_view bytes, const FileRights& rights) override {
     return disks_.Note(disks_.files_->Create(path, bytes, rights));
@@ -54,9 +70,16 @@ class Disks::Files final : public base::FileSystem {
 class Disks::Sync final : public base::DiskSync {
  public:
   explicit Sync(Disks& disks) : disks_(disks), syncs_(*disks.files_) {}
-  ~Sync() override { *alive_ = false; }
+  ~Sync() override {
+    *alive_ = false;
+    disks_.syncs_ = 0;
+  }
   void Start(UniqueFd fd, std::function<void(Result<void>, base::Now)> on_done) override {
-    syncs_.Start(std::move(fd), std::move(on_done));
+    ++disks_.syncs_;
+    syncs_.Start(std::move(fd), [this, on_done = std::move(on_done)](Result<void> result, base::Now now) {
+      if (result) disks_.NoteSynced();  // before the store hears of it, and places another save
+      on_done(std::move(result), now);
+    });
     std::chrono::nanoseconds time = World::Get().Between(50us, 5ms);
     if (disks_.sync_slow_) {
       disks_.sync_slow_->Seen();
@@ -71,9 +94,13 @@ class Disks::Sync final : public base::DiskSync {
 
  private:
   void End() {
-    if (!disks_.sync_fails_) return syncs_.Finish();
-    disks_.sync_fails_->Seen();
-    syncs_.Fail(EIO);
+    --disks_.syncs_;
+    if (disks_.sync_fails_) {
+      disks_.sync_fails_->Seen();
+      disks_.changed_ = World::Get().now().mono;
+      return syncs_.Fail(EIO);
+    }
+    syncs_.Finish();
   }
 
   Disks& disks_;
@@ -98,12 +125,68 @@ Disks& Disks::Get() {
 void Disks::Watch() {
   files_->OnStep([this](const test::Disk&) {
     if (steps_to_kill_ == 0 || --steps_to_kill_ > 0) return;
-    kill_->Seen();
+    if (kill_->kind() == Kind::kPowerLost) {
+      power_lost_ = kill_;
+    } else {
+      kill_->Seen();
+    }
     throw Killed{};
   });
 }
 
-std::unique_ptr<base::FileSystem> Disks::MakeFiles() { return std::make_unique<Files>(*this); }
+FaultPtr Disks::TakePowerLoss() { return std::exchange(power_lost_, nullptr); }
+
+std::string Disks::PathOf(std::size_t slot) const {
+  return state_dir_ + "/last-known-good." + std::to_string(slot);
+}
+
+Disks::Save Disks::At(std::size_t slot) const {
+  const std::string path = PathOf(slot);
+  const std::string* text = files_->disk().ContentAt(path);
+  if (text == nullptr || !fallback::DecodeSlot(*text)) return {};
+  return {.sequence = SequenceOf(*text), .text = *text, .synced = files_->disk().IsSynced(path)};
+}
+
+Disks::Save Disks::Newest() const {
+  Save newest;
+  for (std::size_t slot = 0; slot < kSlots; ++slot) {
+    Save save = At(slot);
+    if (save.sequence > newest.sequence) newest = std::move(save);
+  }
+  return newest;
+}
+
+// A sync has ended well.
+void Disks::NoteSynced() {
+  changed_ = World::Get().now().mono;
+  for (std::size_t slot = 0; slot < kSlots; ++slot) {
+    const std::string* text = files_->disk().ContentAt(PathOf(slot));
+    if (text == nullptr || SequenceOf(*text) <= safe_.sequence) continue;
+    Save save = At(slot);
+    if (!save.synced) continue;
+    safe_ = std::move(save);
+    safe_unread_ = false;
+  }
+}
+
+std::optional<fallback::Kept> Disks::Safe() const {
+  if (safe_.sequence == 0 || safe_unread_) return std::nullopt;
+  return fallback::DecodeSlot(safe_.text)->kept;
+}
+
+bool Disks::Unsafe() const {
+  if (syncs_ > 0 || World::Get().now().mono - changed_ < kLongUnsynced) return false;
+  const Save newest = Newest();
+  return newest.sequence > 0 && !newest.synced;
+}
+
+// A new process keeps the newest save that it finds. If that is not synced, it knows of none that is.
+std::unique_ptr<base::FileSystem> Disks::MakeFiles() {
+  safe_ = Newest();
+  if (!safe_.synced) safe_ = {};
+  safe_unread_ = false;
+  return std::make_unique<Files>(*this);
+}
 std::unique_ptr<base::DiskSync> Disks::MakeSync() { return std::make_unique<Sync>(*this); }
 
 std::optional<base::FileIdentity> Disks::IdentityOf(const std::string& path) const {
@@ -122,6 +205,7 @@ Result<T> Disks::Note(Result<T> result) {
 }
 
 Result<void> Disks::NotePlaced(const std::string& path, Result<void> result) {
+  if (path.starts_with(state_dir_)) changed_ = World::Get().now().mono;
   if (result && path.starts_with(state_dir_)) in_doubt_ = false;
   return result;
 }
@@ -142,6 +226,7 @@ void Disks::Heal() {
   sync_slow_.reset();
   files_->FailAll(0);
   files_->FailOperation(kNever, 0);
+  changed_ = World::Get().now().mono;
 }
 
 void Disks::KillAtStep(std::uint64_t steps, FaultPtr fault) {
@@ -153,17 +238,17 @@ void Disks::Remove(const std::string& path) {
   if (files_->disk().At(path)) std::ignore = files_->Remove(path);
 }
 
-void Disks::LosePower(const FaultPtr& fault) {
+bool Disks::LosePower(const FaultPtr& fault) {
   test::Files left;
-  for (const char* slot : {"/last-known-good.0", "/last-known-good.1"}) {
-    const std::string path = state_dir_ + slot;
-    const std::set<test::Files> outcomes = files_->disk().AfterPowerLoss({path});
+  for (std::size_t slot = 0; slot < kSlots; ++slot) {
+    const std::set<test::Files> outcomes = files_->disk().AfterPowerLoss({PathOf(slot)});
     if (outcomes.size() > 1) fault->Seen();
     left.merge(
         test::Files(*std::next(outcomes.begin(), static_cast<std::ptrdiff_t>(World::Get().Draw(outcomes.size())))));
   }
   files_ = std::make_unique<test::FaultyFileSystem>(std::move(left));
   Watch();
+  return Newest().sequence >= safe_.sequence;
 }
 
 }  // namespace envdial::simulation

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/file_system.h"
+#include "fallback/slot_format.h"
 #include "tests/simulation/faults.h"
 #include "tests/simulation/world.h"
 #include "tests/support/faulty_file_system.h"
@@ -38,22 +39,41 @@ class Disks {
   bool has(const FaultPtr& fault) const { return failing_ == fault || sync_fails_ == fault || sync_slow_ == fault; }
   // Throws Killed at the how-manieth step of a file operation from now on; 0: never.
   void KillAtStep(std::uint64_t steps, FaultPtr fault);
-  // What a power loss leaves: of the slots something that the disk may have kept, of the run directory nothing.
-  void LosePower(const FaultPtr& fault);
+  // Whether it was the end of the power, rather than of the process, that came at such a step.
+  FaultPtr TakePowerLoss();
+  // What a power loss leaves: of the slots something that the disk may have kept, of the run directory nothing. False
+  // if that is older than the newest save that the sidecar knew to be synced.
+  bool LosePower(const FaultPtr& fault);
   void Remove(const std::string& path);
 
   // Whether the newest save of the sidecar failed, or some operation did since.
   bool failing() const { return failing_ != nullptr; }
   bool saves_in_doubt() const { return in_doubt_; }
+  // The newest save that the sidecar knows to be synced: whatever happens, at least that one is found. None: it knows of
+  // none, or could not read it.
+  std::optional<fallback::Kept> Safe() const;
+  // Whether the newest save stands unsynced, and nobody does anything about it.
+  bool Unsafe() const;
 
  private:
   class Files;
   class Sync;
 
+  // A slot as it stands, its sequence told by its header.
+  struct Save {
+    std::uint64_t sequence = 0;
+    std::string text;
+    bool synced = false;
+  };
+
   template <typename T>
   base::Result<T> Note(base::Result<T> result);
   base::Result<void> NotePlaced(const std::string& path, base::Result<void> result);
   void Watch();
+  std::string PathOf(std::size_t slot) const;
+  Save At(std::size_t slot) const;
+  Save Newest() const;
+  void NoteSynced();
 
   std::string state_dir_;
   std::unique_ptr<test::FaultyFileSystem> files_;
@@ -62,7 +82,12 @@ class Disks {
   FaultPtr sync_slow_;
   FaultPtr kill_;
   std::uint64_t steps_to_kill_ = 0;
+  FaultPtr power_lost_;
   bool in_doubt_ = false;
+  Save safe_;
+  bool safe_unread_ = false;  // the living sidecar could not read it
+  std::size_t syncs_ = 0;     // under way
+  base::MonoTime changed_{};  // when something was placed or synced last, or could not be
 };
 
 }  // namespace envdial::simulation

@@ -52,4 +52,32 @@ std::string_view NameOf(Kind kind) {
   return kNames[static_cast<std::size_t>(kind)];
 }
 
+unsigned WeightOf(Kind kind) {
+  switch (kind) {
+    case Kind::kReset:
+    case Kind::kServerDown:
+    case Kind::kLeaderLost:
+    case Kind::kRestored:
+    case Kind::kDataLost:
+    case Kind::kStopped:
+    case Kind::kKilled:
+    case Kind::kKilledInFileOperation:
+    case Kind::kKilledAndRunDirectoryLost:
+    case Kind::kPaused:
+    case Kind::kClockStep:
+    case Kind::kReaderGone:
+      return 2;
+    case Kind::kFollowerBehind:
+      return 9;
+    case Kind::kOlderAnswer:
+    case Kind::kLeaderDeposed:
+    case Kind::kFalse404:
+    case Kind::kReaderSlow:
+    case Kind::kPowerLost:
+      return 5;
+    default:
+      return 4;
+  }
+}
+
 }  // namespace envdial::simulation

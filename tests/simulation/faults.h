@@ -60,6 +60,8 @@ enum class Kind {
 };
 inline constexpr std::size_t kKinds = static_cast<std::size_t>(Kind::kReaderGone) + 1;
 std::string_view NameOf(Kind kind);
+// How likely it is, beside the others. More where most of them find nobody to see them.
+unsigned WeightOf(Kind kind);
 
 // How many faults of each kind changed what a component saw. Others do not count.
 using Counts = std::array<std::uint64_t, kKinds>;

@@ -136,7 +136,7 @@ void Network::Mend(std::size_t server, const FaultPtr& fault) {
 Network::Id Network::Start(base::HttpRequest request, OnDone on_done) {
   ++requests_;
   const Id id = next_++;
-  const std::size_t server = request.endpoint.port - kFirstPort;
+  const std::size_t server = last_asked_ = request.endpoint.port - kFirstPort;
   Cluster::Query query = QueryOf(request);
   exchanges_.emplace(
       id, Exchange{std::move(request), std::move(on_done), server, std::move(query), std::nullopt, 0, false});

@@ -41,6 +41,8 @@ class Network {
   // Whether an answer that was not tampered with, and counts as a contact, reached the sidecar between these times.
   bool HadContact(const std::string& name, base::MonoTime from, base::MonoTime to) const;
   std::uint64_t requests() const { return requests_; }
+  // The server that was asked last.
+  std::size_t last_asked() const { return last_asked_; }
 
  private:
   class Client;
@@ -75,6 +77,7 @@ class Network {
   std::map<std::string, std::deque<base::MonoTime>> contacts_;  // the newest ones
   Id next_ = 1;
   std::uint64_t requests_ = 0;
+  std::size_t last_asked_ = 0;
 };
 
 }  // namespace envdial::simulation

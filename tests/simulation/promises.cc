@@ -70,10 +70,23 @@ void Promises::Break(std::string what) {
   broken_.push_back("at " + std::to_string(at.count()) + " s: " + std::move(what));
 }
 
-void Promises::ForgetOrder() {
+void Promises::ForgetOrder(const std::optional<fallback::Kept>& safe) {
   Check();  // what the last step brought is of before
-  for (Track& track : tracks_) track.change = {};
-  had_value_ = {};
+  for (std::size_t dial = 0; dial < kDials; ++dial) {
+    const fallback::KeptKey* kept = nullptr;
+    if (safe) {
+      const auto found = std::ranges::find(safe->keys, kSpecs[dial].key, &fallback::KeptKey::key);
+      if (found != safe->keys.end()) kept = &*found;
+    }
+    const auto& changes = cluster_.ChangesOf(std::string(kSpecs[dial].key));
+    std::size_t first = 0;  // that may be shown
+    if (kept != nullptr && (kept->value || kept->deletion_confirmed)) {
+      const auto change = std::ranges::find(changes, kept->value, &Cluster::Change::value);
+      if (change != changes.end()) first = static_cast<std::size_t>(change - changes.begin());
+    }
+    for (Track& track : tracks_) track.change[dial] = std::min(track.change[dial], first);
+    had_value_[dial] = had_value_[dial] && kept != nullptr && kept->value.has_value();
+  }
 }
 
 void Promises::ForgetFiles() {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "clients/c/envdial.h"
+#include "fallback/kept.h"
 #include "tests/simulation/clients.h"
 #include "tests/simulation/cluster.h"
 #include "tests/simulation/network.h"
@@ -55,8 +56,8 @@ class Promises {
   // Everything is well again: whether each channel shows what Consul has now.
   bool Converged();
   std::string Difference();  // a sentence on what each channel shows instead
-  // What was kept may be older than what was shown: a save had failed, or the power was lost.
-  void ForgetOrder();
+  // What was kept may be older than what was shown: a save had failed, or the power was lost. But not older than `safe`.
+  void ForgetOrder(const std::optional<fallback::Kept>& safe);
   // The run directory is gone.
   void ForgetFiles();
 

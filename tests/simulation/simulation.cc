@@ -16,8 +16,9 @@ using Whose = World::Whose;
 // tried again every second.
 constexpr std::chrono::milliseconds kMostHeal = 1'000ms + 3'000ms + 5'000ms + 2'700ms + 1'000ms;
 
-constexpr consul::Consistency kConsistencies[] = {consul::Consistency::kDefault, consul::Consistency::kDefault,
-                                                  consul::Consistency::kStale, consul::Consistency::kConsistent};
+constexpr consul::Consistency kConsistencies[] = {consul::Consistency::kDefault, consul::Consistency::kStale,
+                                                  consul::Consistency::kDefault, consul::Consistency::kStale,
+                                                  consul::Consistency::kConsistent};
 constexpr int kErrors[] = {ENOSPC, EIO, EROFS, EDQUOT, EACCES, EMFILE};
 
 }  // namespace
@@ -25,11 +26,12 @@ constexpr int kErrors[] = {ENOSPC, EIO, EROFS, EDQUOT, EACCES, EMFILE};
 Simulation::Simulation(const Plan& plan, Totals& totals)
     : plan_(plan),
       totals_(totals),
+      consistency_(kConsistencies[plan.seed % std::size(kConsistencies)]),
       world_(plan.seed, plan.trace),
       network_(cluster_),
       sidecar_({.directory = plan.directory,
                 .jitter_seed = static_cast<std::uint32_t>(plan.seed),
-                .consistency = kConsistencies[plan.seed % std::size(kConsistencies)]}),
+                .consistency = consistency_}),
       disks_(sidecar_.state_dir()),
       promises_(cluster_, network_, sidecar_) {}
 
@@ -37,7 +39,7 @@ std::vector<std::string> Simulation::Run() {
   const base::MonoTime began = world_.now().mono;
   StartAgain();
   for (unsigned round = 0; round < plan_.rounds && promises_.broken().empty(); ++round) {
-    const bool day = world_.OneIn(400);
+    const bool day = world_.OneIn(1000);
     if (day) {
       DayLongOutage();
     } else {
@@ -72,7 +74,7 @@ void Simulation::Trouble(Nanoseconds length) {
     if (world_.OneIn(2)) {
       WriteSomething();
     } else {
-      Inject(static_cast<Kind>(world_.Draw(kKinds)));
+      Inject(DrawKind());
     }
     RunUntil(std::min(end, world_.now().mono + world_.Between(1ms, 3s)));
   }
@@ -100,6 +102,7 @@ void Simulation::Rest(bool after_a_day) {
   RunUntil(world_.now().mono + world_.Between(100ms, 10s));
   if (promises_.broken().empty() && !promises_.Converged())
     promises_.Break("healed, and then lost:" + promises_.Difference());
+  if (disks_.Unsafe()) promises_.Break("the newest save is not synced");
 }
 
 void Simulation::Heal() {
@@ -126,6 +129,21 @@ void Simulation::WriteSomething() {
   } else {
     cluster_.Put(key, spec.good(written_));
   }
+}
+
+Kind Simulation::DrawKind() {
+  const auto weight = [this](std::size_t kind) -> std::uint64_t {
+    const bool stale = consistency_ == consul::Consistency::kStale;
+    // A follower answers for itself only if it may be stale; and then nobody cares who leads.
+    if (static_cast<Kind>(kind) == (stale ? Kind::kLeaderDeposed : Kind::kFollowerBehind)) return 0;
+    return WeightOf(static_cast<Kind>(kind));
+  };
+  std::uint64_t all = 0;
+  for (std::size_t kind = 0; kind < kKinds; ++kind) all += weight(kind);
+  std::uint64_t drawn = world_.Draw(all);
+  std::size_t kind = 0;
+  while (drawn >= weight(kind)) drawn -= weight(kind++);
+  return static_cast<Kind>(kind);
 }
 
 void Simulation::Inject(Kind kind) {
@@ -155,9 +173,12 @@ void Simulation::BreakCluster(Kind kind, Nanoseconds time) {
     case Kind::kLeaderLost:
       return cluster_.LoseLeader(fault, time);
     case Kind::kLeaderDeposed:
-      return cluster_.DeposeLeader(fault, time);
+      cluster_.Elect(network_.last_asked());
+      cluster_.DeposeLeader(fault, time);
+      return WriteSomething();
     case Kind::kFollowerBehind:
-      return cluster_.HoldBack(world_.Draw(kServers), fault, time);
+      cluster_.HoldBack(network_.last_asked(), fault, time);
+      return WriteSomething();
     case Kind::kRestored:
       network_.ForgetPast();
       return cluster_.Restore(fault);
@@ -183,7 +204,10 @@ void Simulation::BreakDisk(Kind kind, Nanoseconds time) {
 void Simulation::EndSidecar(Kind kind, Nanoseconds time) {
   if (!sidecar_.alive()) return;
   const FaultPtr fault = Make(kind);
-  if (kind == Kind::kKilledInFileOperation) return disks_.KillAtStep(1 + world_.Draw(12), fault);
+  // Where the power is lost at any other time, nearly always all is synced.
+  const bool while_saving = kind == Kind::kPowerLost && !world_.OneIn(4);
+  if (while_saving) WriteSomething();
+  if (kind == Kind::kKilledInFileOperation || while_saving) return disks_.KillAtStep(1 + world_.Draw(12), fault);
   if (kind == Kind::kStopped) {
     try {
       sidecar_.Stop();
@@ -194,24 +218,29 @@ void Simulation::EndSidecar(Kind kind, Nanoseconds time) {
     sidecar_.Kill();
   }
   if (kind != Kind::kPowerLost) fault->Seen();
-  if (disks_.saves_in_doubt()) promises_.ForgetOrder();
-  if (kind == Kind::kKilledAndRunDirectoryLost || kind == Kind::kPowerLost) {
+  if (disks_.saves_in_doubt()) promises_.ForgetOrder(disks_.Safe());
+  if (kind == Kind::kPowerLost) LosePower(fault);
+  if (kind == Kind::kKilledAndRunDirectoryLost) {
     promises_.ForgetFiles();
     sidecar_.LoseRunDirectory();
-  }
-  if (kind == Kind::kPowerLost) {
-    disks_.LosePower(fault);
-    promises_.ForgetOrder();
   }
   world_.After(time / 10, Whose::kWorld, [this] {
     if (!sidecar_.alive()) StartAgain();
   });
 }
 
+void Simulation::LosePower(const FaultPtr& fault) {
+  promises_.ForgetOrder(disks_.Safe());
+  promises_.ForgetFiles();
+  sidecar_.LoseRunDirectory();
+  if (!disks_.LosePower(fault)) promises_.Break("what was synced was lost with the power");
+}
+
 // In a file operation.
 void Simulation::Died() {
   sidecar_.Kill();
-  if (disks_.saves_in_doubt()) promises_.ForgetOrder();
+  if (disks_.saves_in_doubt()) promises_.ForgetOrder(disks_.Safe());
+  if (const FaultPtr power_lost = disks_.TakePowerLoss()) LosePower(power_lost);
   world_.After(world_.Between(1ms, 2s), Whose::kWorld, [this] {
     if (!sidecar_.alive()) StartAgain();
   });
@@ -220,7 +249,7 @@ void Simulation::Died() {
 void Simulation::StartAgain() {
   try {
     sidecar_.Start();
-    if (disks_.failing()) promises_.ForgetOrder();  // what is kept could not be read
+    if (disks_.failing()) promises_.ForgetOrder(std::nullopt);  // what is kept could not be read
   } catch (const Killed&) {
     Died();
   }

@@ -54,11 +54,13 @@ class Simulation {
   bool StepOrDie(base::MonoTime end);
 
   void WriteSomething();
+  Kind DrawKind();
   void Inject(Kind kind);
   void BreakNetwork(Kind kind, Nanoseconds time);
   void BreakCluster(Kind kind, Nanoseconds time);
   void BreakDisk(Kind kind, Nanoseconds time);
   void EndSidecar(Kind kind, Nanoseconds time);
+  void LosePower(const FaultPtr& fault);
   void Disturb(Kind kind, Nanoseconds time);
   FaultPtr Make(Kind kind) { return std::make_shared<Fault>(kind, totals_.faults); }
   void Died();
@@ -67,6 +69,7 @@ class Simulation {
 
   Plan plan_;
   Totals& totals_;
+  consul::Consistency consistency_;
   World world_;
   Cluster cluster_;
   Network network_;

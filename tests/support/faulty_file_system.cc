@@ -53,6 +53,12 @@ std::optional<Disk::Inode> Disk::At(const std::string& path) const {
   return found == entries_.end() ? std::nullopt : found->second.now();
 }
 
+bool Disk::IsSynced(const std::string& path) const {
+  const auto found = entries_.find(path);
+  if (found == entries_.end()) return true;
+  return found->second.synced() && (!found->second.now() || inodes_[*found->second.now()].synced());
+}
+
 const std::string* Disk::ContentAt(const std::string& path) const {
   const std::optional<Inode> inode = At(path);
   return inode ? &inodes_[*inode].now() : nullptr;

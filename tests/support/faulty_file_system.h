@@ -34,6 +34,9 @@ class Disk {
   // than real disks allow.)
   std::set<Files> AfterPowerLoss(const std::vector<std::string>& names) const;
 
+  // Whether a loss of power now would leave exactly what `path` shows.
+  bool IsSynced(const std::string& path) const;
+
   using Inode = std::size_t;
   // Which file a name stands for now, and what that holds; none if it stands for nothing.
   std::optional<Inode> At(const std::string& path) const;
