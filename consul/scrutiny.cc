@@ -64,6 +64,12 @@ bool LooksLikeMassDeletion(const ScrutinyState& state, const KvAnswer& answer, c
   return IsMassDeletion(state, CountValued(state, known, there, gone));
 }
 
+// At or below which a value is from before the absence that an answer with `index` tells of. That may be less than what
+// was seen before: of a server that lags, or a header that is wrong.
+std::uint64_t AbsentSince(std::uint64_t index, const SeenKey& seen, const KnownKey& known) {
+  return std::max({index, seen.absent_index, seen.entry.modify_index, known.revision.value_or(0)});
+}
+
 // What is believed of one key. `state` is as before the answer.
 KeyReading ReadKey(const std::optional<KvEntry>& entry, bool absence_counts, const SeenKey& seen,
                    const KnownKey& known) {
@@ -79,7 +85,7 @@ KeyReading ReadKey(const std::optional<KvEntry>& entry, bool absence_counts, con
   return key;
 }
 
-// Remembers what was believed of a key; true if it is news.
+// Remembers what was believed of a key; true if it is news. `index`: that of AbsentSince().
 bool Remember(SeenKey& seen, const KeyReading& key, std::uint64_t index, bool confirmed) {
   switch (key.kind) {
     case KeyReading::Kind::kHeld:
@@ -156,7 +162,8 @@ Scrutinised Scrutinise(ScrutinyState state, const KvAnswer& answer, const std::v
   for (std::size_t i = 0; i < known.size(); ++i) {
     if (held && known[i].revision) keys[i] = {};
     const std::uint64_t index = confirmed[i] != nullptr ? confirmed[i]->index : answer.index;
-    result.news |= Remember(state.keys[i], keys[i], index, confirmed[i] != nullptr);
+    const std::uint64_t since = AbsentSince(index, state.keys[i], known[i]);
+    result.news |= Remember(state.keys[i], keys[i], since, confirmed[i] != nullptr);
     if (keys[i].restored) ++result.restored;
   }
   result.reading.undeclared = answer.body.undeclared;

@@ -24,7 +24,7 @@ struct SeenKey {
   enum class Kind { kNever, kValue, kAbsent };
   Kind kind = Kind::kNever;
   KvEntry entry;                   // kValue
-  std::uint64_t absent_index = 0;  // kAbsent: X-Consul-Index then; a value at or below it is an older one
+  std::uint64_t absent_index = 0;  // kAbsent: the highest X-Consul-Index then; a value at or below it is an older one
   bool absence_confirmed = false;  // kAbsent
 };
 
