@@ -184,15 +184,21 @@ void Store::Impl::Load() {
   next_sequence = std::max(next_sequence, static_cast<std::uint64_t>(std::max<std::int64_t>(milliseconds, 0)));
 }
 
-// Before a save: the clock may have been set back since a process before us numbered its saves by it.
+// Before a save: the clock may have been set back since a process before us numbered its saves by it. And what could
+// not be read may be the newest that is synced, which must be kept until a save of ours is.
 void Store::Impl::LookAgain() {
   blind = false;
+  std::uint64_t highest = 0;
   for (std::size_t i = 0; i < kSlots; ++i) {
     Found found = LookAt(files, SlotPath(directory, i));
     blind = blind || found.unreadable;
     if (found.newer) newer = std::move(found.newer);
-    if (!found.slot || found.slot->sequence < next_sequence) continue;
-    next_sequence = found.slot->sequence + 1;
+    if (!found.slot) continue;
+    const std::uint64_t sequence = found.slot->sequence;
+    next_sequence = std::max(next_sequence, sequence + 1);
+    const bool ours_unsynced = saved[i] == sequence && keep != i;
+    if (ours_unsynced || sequence <= highest) continue;
+    highest = sequence;
     keep = i;
   }
 }

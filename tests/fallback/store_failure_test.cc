@@ -153,6 +153,27 @@ TEST(StoreFailure, OfBothReadsDoesNotLetASlotFromTheFutureWinLater) {
   EXPECT_EQ(Served(files.disk().AfterKill()), 4U);
 }
 
+// What could not be read at the start may be all that is synced.
+TEST(StoreFailure, OfReadsAtTheStartDoesNotGiveUpTheNewestSlot) {
+  for (const bool both : {true, false}) {
+    FaultyFileSystem files({{kSlot0, SlotOf(50, 1)}, {kSlot1, SlotOf(51, 2)}});
+    FakeDiskSync disk(files);
+    if (both) files.FailAll(EIO);
+    files.FailOperation(1, EIO);  // the second slot's
+    Store store = Store::Open(files, disk, "/state");
+    files.FailAll(0);
+    for (const std::uint64_t version : {3, 4}) {
+      ASSERT_TRUE(store.Save(Version(version)));
+      EXPECT_EQ(files.disk().AfterKill().at(kSlot1), SlotOf(51, 2)) << "before any sync";
+    }
+    store.Sync([](const Result<void>&, Now) {});
+    disk.FinishAll();
+    ASSERT_TRUE(store.Save(Version(5)));
+    EXPECT_EQ(Served(files.disk().AfterKill()), 5U);
+    EXPECT_NE(files.disk().AfterKill().at(kSlot1), SlotOf(51, 2));
+  }
+}
+
 // Lives with syncs and a restart between; what a kill or a loss of power finds is checked at every step. In the second
 // one saves overtake syncs.
 constexpr const char* kLives[] = {"SyffSyffSykSyffSyff", "SSyffSSyfSffkSSyff"};
