@@ -136,9 +136,7 @@ void Disks::Watch() {
 
 FaultPtr Disks::TakePowerLoss() { return std::exchange(power_lost_, nullptr); }
 
-std::string Disks::PathOf(std::size_t slot) const {
-  return state_dir_ + "/last-known-good." + std::to_string(slot);
-}
+std::string Disks::PathOf(std::size_t slot) const { return state_dir_ + "/last-known-good." + std::to_string(slot); }
 
 Disks::Save Disks::At(std::size_t slot) const {
   const std::string path = PathOf(slot);
@@ -175,7 +173,7 @@ std::optional<fallback::Kept> Disks::Safe() const {
 }
 
 bool Disks::Unsafe() const {
-  if (syncs_ > 0 || World::Get().now().mono - changed_ < kLongUnsynced) return false;
+  if (!saved_ || syncs_ > 0 || World::Get().now().mono - changed_ < kLongUnsynced) return false;
   const Save newest = Newest();
   return newest.sequence > 0 && !newest.synced;
 }
@@ -185,6 +183,7 @@ std::unique_ptr<base::FileSystem> Disks::MakeFiles() {
   safe_ = Newest();
   if (!safe_.synced) safe_ = {};
   safe_unread_ = false;
+  saved_ = false;
   return std::make_unique<Files>(*this);
 }
 std::unique_ptr<base::DiskSync> Disks::MakeSync() { return std::make_unique<Sync>(*this); }
@@ -206,7 +205,10 @@ Result<T> Disks::Note(Result<T> result) {
 
 Result<void> Disks::NotePlaced(const std::string& path, Result<void> result) {
   if (path.starts_with(state_dir_)) changed_ = World::Get().now().mono;
-  if (result && path.starts_with(state_dir_)) in_doubt_ = false;
+  if (result && path.starts_with(state_dir_)) {
+    in_doubt_ = false;
+    saved_ = true;
+  }
   return result;
 }
 

@@ -49,10 +49,10 @@ class Disks {
   // Whether the newest save of the sidecar failed, or some operation did since.
   bool failing() const { return failing_ != nullptr; }
   bool saves_in_doubt() const { return in_doubt_; }
-  // The newest save that the sidecar knows to be synced: whatever happens, at least that one is found. None: it knows of
-  // none, or could not read it.
+  // The newest save that the sidecar knows to be synced: whatever happens, at least that one is found. None: it knows
+  // of none, or could not read it.
   std::optional<fallback::Kept> Safe() const;
-  // Whether the newest save stands unsynced, and nobody does anything about it.
+  // Whether the newest save of the living sidecar stands unsynced, and nobody does anything about it.
   bool Unsafe() const;
 
  private:
@@ -86,6 +86,7 @@ class Disks {
   bool in_doubt_ = false;
   Save safe_;
   bool safe_unread_ = false;  // the living sidecar could not read it
+  bool saved_ = false;        // the living sidecar saved something
   std::size_t syncs_ = 0;     // under way
   base::MonoTime changed_{};  // when something was placed or synced last, or could not be
 };

@@ -305,6 +305,7 @@ void Network::Finish(Id id, base::HttpResult result, std::chrono::nanoseconds de
       contacts.push_back(World::Get().now().mono);
       if (contacts.size() > kContacts) contacts.pop_front();
     }
+    if (!result) failures_.try_emplace(found->second.query.name, World::Get().now().mono);
     Drop(id);
     on_done(std::move(result), World::Get().now());
   });

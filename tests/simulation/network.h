@@ -40,6 +40,9 @@ class Network {
   std::unique_ptr<base::HttpClient> MakeClient();
   // Whether an answer that was not tampered with, and counts as a contact, reached the sidecar between these times.
   bool HadContact(const std::string& name, base::MonoTime from, base::MonoTime to) const;
+  // When each group was first told of a failure, since that was forgotten.
+  const std::map<std::string, base::MonoTime>& failures() const { return failures_; }
+  void ForgetFailures() { failures_.clear(); }
   std::uint64_t requests() const { return requests_; }
   // The server that was asked last.
   std::size_t last_asked() const { return last_asked_; }
@@ -75,6 +78,7 @@ class Network {
   std::map<Id, Exchange> exchanges_;
   std::map<std::string, std::deque<base::HttpResponse>> past_;  // answers by what was asked for
   std::map<std::string, std::deque<base::MonoTime>> contacts_;  // the newest ones
+  std::map<std::string, base::MonoTime> failures_;
   Id next_ = 1;
   std::uint64_t requests_ = 0;
   std::size_t last_asked_ = 0;

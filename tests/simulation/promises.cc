@@ -228,15 +228,19 @@ std::string Promises::Difference() {
   return text;
 }
 
+bool Promises::Converged(std::size_t dial) {
+  const auto expected = Expected(dial);
+  const std::string env(kSpecs[dial].env);
+  return std::ranges::all_of(tracks_, [&](Track& track) {
+    const auto shown = track.values.find(env);
+    return shown != track.values.end() && (!expected || shown->second == *expected) &&
+           shown->second == tracks_[kMapped].values[env];
+  });
+}
+
 bool Promises::Converged() {
   for (std::size_t dial = 0; dial < kDials; ++dial) {
-    const auto expected = Expected(dial);
-    const std::string env(kSpecs[dial].env);
-    for (Track& track : tracks_) {
-      const auto shown = track.values.find(env);
-      if (shown == track.values.end() || (expected && shown->second != *expected)) return false;
-      if (shown->second != tracks_[kMapped].values[env]) return false;
-    }
+    if (!Converged(dial)) return false;
   }
   return tracks_[kStream].version == tracks_[kMapped].version;
 }

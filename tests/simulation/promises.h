@@ -55,8 +55,10 @@ class Promises {
   void Check();
   // Everything is well again: whether each channel shows what Consul has now.
   bool Converged();
-  std::string Difference();  // a sentence on what each channel shows instead
-  // What was kept may be older than what was shown: a save had failed, or the power was lost. But not older than `safe`.
+  bool Converged(std::size_t dial);  // that one's value
+  std::string Difference();          // a sentence on what each channel shows instead
+  // What was kept may be older than what was shown: a save had failed, or the power was lost. But not older than
+  // `safe`.
   void ForgetOrder(const std::optional<fallback::Kept>& safe);
   // The run directory is gone.
   void ForgetFiles();

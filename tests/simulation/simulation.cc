@@ -26,7 +26,7 @@ constexpr int kErrors[] = {ENOSPC, EIO, EROFS, EDQUOT, EACCES, EMFILE};
 Simulation::Simulation(const Plan& plan, Totals& totals)
     : plan_(plan),
       totals_(totals),
-      consistency_(kConsistencies[plan.seed % std::size(kConsistencies)]),
+      consistency_(plan.consistency.value_or(kConsistencies[plan.seed % std::size(kConsistencies)])),
       world_(plan.seed, plan.trace),
       network_(cluster_),
       sidecar_({.directory = plan.directory,
@@ -129,6 +129,11 @@ void Simulation::WriteSomething() {
   } else {
     cluster_.Put(key, spec.good(written_));
   }
+}
+
+void Simulation::WriteGood(std::size_t dial) {
+  ++totals_.writes;
+  cluster_.Put(std::string(kSpecs[dial].key), kSpecs[dial].good(++written_));
 }
 
 Kind Simulation::DrawKind() {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct Plan {
   std::uint64_t seed = 0;
   unsigned rounds = 40;  // of trouble and rest
   bool trace = false;
+  std::optional<consul::Consistency> consistency{};  // none: by the seed
 };
 
 // One life of one sidecar, from one seed: rounds in which faults of every kind come and values are written, each
@@ -44,7 +46,7 @@ class Simulation {
   // The broken promises, told by sentences; none is well.
   std::vector<std::string> Run();
 
- private:
+ protected:
   using Nanoseconds = std::chrono::nanoseconds;
 
   void Trouble(Nanoseconds length);
@@ -53,7 +55,9 @@ class Simulation {
   void RunUntil(base::MonoTime end);
   bool StepOrDie(base::MonoTime end);
 
+  // One key at most, in one of a dozen ways; and a good value of that dial.
   void WriteSomething();
+  void WriteGood(std::size_t dial);
   Kind DrawKind();
   void Inject(Kind kind);
   void BreakNetwork(Kind kind, Nanoseconds time);
