@@ -50,6 +50,7 @@ class Clients::Stream final : public base::IncomingRequest {
   void Write(std::string_view bytes) override {
     if (!slow_) return clients_.Take(bytes);
     slow_->Seen();
+    clients_.queued_ |= !untaken_.empty();
     untaken_ += bytes;
   }
   void SetSlow(const FaultPtr& fault) { slow_ = fault; }

@@ -48,6 +48,8 @@ class Clients {
   const std::optional<Shown>& shown() const { return shown_; }
   // How many snapshots it was told of.
   std::uint64_t told() const { return told_; }
+  // It was sent more while it had not taken what it was sent before.
+  bool queued() const { return queued_; }
 
  private:
   class Server;
@@ -59,6 +61,7 @@ class Clients {
   std::unique_ptr<Stream> stream_;
   std::optional<Shown> shown_;
   std::uint64_t told_ = 0;
+  bool queued_ = false;
   std::string text_;  // of the event that is not whole yet
 };
 

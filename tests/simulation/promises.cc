@@ -92,8 +92,15 @@ void Promises::ForgetOrder(const std::optional<fallback::Kept>& safe) {
 void Promises::ForgetFiles() {
   if (mapped_ != nullptr) envdial_close(std::exchange(mapped_, nullptr));
   env_text_.reset();
-  for (Track& track : tracks_) track.version = 0;
-  versions_.clear();
+  mapped_version_ = 0;
+  files_gone_ = true;
+}
+
+void Promises::ForgetVersions(const std::optional<fallback::Kept>& safe) {
+  if (!files_gone_) return;
+  const std::uint64_t newest = safe ? safe->version : 0;
+  for (Track& track : tracks_) track.version = std::min(track.version, newest);
+  versions_.erase(versions_.upper_bound(newest), versions_.end());
 }
 
 std::optional<Promises::Values> Promises::ReadEnvFile() {
@@ -126,7 +133,9 @@ std::optional<Shown> Promises::ReadMapped() {
   // time.
   if (++looks_ % kLooksBetweenRefreshes == 0 || ENVDIAL_LOAD(mapped_->file->superseded) != 0) envdial_refresh(mapped_);
   Shown shown{.version = ENVDIAL_LOAD(mapped_->file->current) >> 1, .values = {}};
-  if (shown.version == tracks_[kMapped].version) return std::nullopt;
+  if (shown.version == mapped_version_) return std::nullopt;
+  mapped_version_ = shown.version;
+  files_gone_ = false;
   for (std::size_t i = 0; i < kDials; ++i) {
     std::array<char, 64> text{};
     if (envdial_text(handles_[i], text.data(), text.size()) < 0) {
@@ -141,6 +150,7 @@ void Promises::Check() {
   if (const auto values = ReadEnvFile()) Look(kEnvFile, 0, *values);
   if (const auto shown = ReadMapped()) Look(kMapped, shown->version, shown->values);
   const Clients& clients = Clients::Get();
+  if (clients.queued()) Break("the control channel queues what its reader did not take");
   if (std::exchange(told_, clients.told()) == clients.told() || !clients.shown()) return;
   if (clients.shown()->version > 0) Look(kStream, clients.shown()->version, clients.shown()->values);
 }
@@ -206,6 +216,19 @@ bool Promises::MayBeStale(std::size_t dial) const {
   if (now - sidecar_.started() < 21s) return true;
   // What came just now may still have to be confirmed.
   return !network_.HadContact(std::string(kSpecs[dial].key), now - 19'900ms, now - 5s);
+}
+
+void Promises::RequireStale() {
+  for (std::size_t dial = 0; dial < kDials; ++dial) {
+    const std::string stale(kSpecs[dial].stale_value);
+    if (stale.empty()) continue;
+    for (std::size_t channel = 0; channel < kChannels; ++channel) {
+      const std::string& shown = tracks_[channel].values[std::string(kSpecs[dial].env)];
+      if (shown == stale) continue;
+      Break(std::string(kChannelNames[channel]) + ": " + std::string(kSpecs[dial].env) + " is " + shown +
+            ", and should be stale");
+    }
+  }
 }
 
 std::optional<std::string> Promises::Expected(std::size_t dial) const {

@@ -60,8 +60,12 @@ class Promises {
   // What was kept may be older than what was shown: a save had failed, or the power was lost. But not older than
   // `safe`.
   void ForgetOrder(const std::optional<fallback::Kept>& safe);
+  // Consul has not been there for longer than any stale_after, and all else works: whether that shows.
+  void RequireStale();
   // The run directory is gone.
   void ForgetFiles();
+  // And what was kept may be older than the newest version. But not older than `safe`.
+  void ForgetVersions(const std::optional<fallback::Kept>& safe);
 
   const std::vector<std::string>& broken() const { return broken_; }
   void Break(std::string what);
@@ -91,7 +95,9 @@ class Promises {
   std::array<Track, kChannels> tracks_;
   std::array<bool, kDials> had_value_{};  // Consul's, at some time, on some channel
   std::optional<std::string> env_text_;
+  bool files_gone_ = false;  // and no new one was seen yet
   envdial_dials* mapped_ = nullptr;
+  std::uint64_t mapped_version_ = 0;  // that was looked at
   std::array<envdial_dial*, kDials> handles_{};
   std::uint64_t looks_ = 0;
   std::uint64_t told_ = 0;

@@ -16,6 +16,12 @@ using Whose = World::Whose;
 // tried again every second.
 constexpr std::chrono::milliseconds kMostHeal = 1'000ms + 3'000ms + 5'000ms + 2'700ms + 1'000ms;
 
+// From a server that all is well with: far less than the wait that a poll may last.
+constexpr std::chrono::milliseconds kMostQuietChange{500};
+
+// Longer than the longest stale_after and a poll that is answered yet.
+constexpr std::chrono::seconds kStaleOutage{30};
+
 constexpr consul::Consistency kConsistencies[] = {consul::Consistency::kDefault, consul::Consistency::kStale,
                                                   consul::Consistency::kDefault, consul::Consistency::kStale,
                                                   consul::Consistency::kConsistent};
@@ -41,7 +47,9 @@ std::vector<std::string> Simulation::Run() {
   for (unsigned round = 0; round < plan_.rounds && promises_.broken().empty(); ++round) {
     const bool day = world_.OneIn(1000);
     if (day) {
-      DayLongOutage();
+      Outage(24h);
+    } else if (world_.OneIn(20)) {
+      Outage(kStaleOutage);
     } else {
       Trouble(world_.Between(1s, 60s));
     }
@@ -80,10 +88,12 @@ void Simulation::Trouble(Nanoseconds length) {
   }
 }
 
-void Simulation::DayLongOutage() {
+// At least kStaleOutage.
+void Simulation::Outage(Nanoseconds length) {
   for (std::size_t i = 0; i < kServers; ++i) network_.Break(i, Make(Kind::kRefused));
   WriteSomething();
-  RunUntil(world_.now().mono + 24h);
+  RunUntil(world_.now().mono + length);
+  promises_.RequireStale();
 }
 
 // Everything works again; nobody writes.
@@ -103,6 +113,17 @@ void Simulation::Rest(bool after_a_day) {
   if (promises_.broken().empty() && !promises_.Converged())
     promises_.Break("healed, and then lost:" + promises_.Difference());
   if (disks_.Unsafe()) promises_.Break("the newest save is not synced");
+  if (world_.OneIn(4)) QuietChange();
+}
+
+// When nothing of the trouble is left, a change is not waited for.
+void Simulation::QuietChange() {
+  RunUntil(world_.now().mono + kMostHeal);
+  WriteSomething();
+  const base::MonoTime end = world_.now().mono + kMostQuietChange;
+  while (promises_.broken().empty() && !promises_.Converged() && StepOrDie(end)) promises_.Check();
+  if (promises_.broken().empty() && !promises_.Converged())
+    promises_.Break("a change in quiet times did not arrive:" + promises_.Difference());
 }
 
 void Simulation::Heal() {
@@ -228,6 +249,7 @@ void Simulation::EndSidecar(Kind kind, Nanoseconds time) {
   if (kind == Kind::kKilledAndRunDirectoryLost) {
     promises_.ForgetFiles();
     sidecar_.LoseRunDirectory();
+    if (disks_.saves_in_doubt()) promises_.ForgetVersions(disks_.Safe());
   }
   world_.After(time / 10, Whose::kWorld, [this] {
     if (!sidecar_.alive()) StartAgain();
@@ -237,6 +259,7 @@ void Simulation::EndSidecar(Kind kind, Nanoseconds time) {
 void Simulation::LosePower(const FaultPtr& fault) {
   promises_.ForgetOrder(disks_.Safe());
   promises_.ForgetFiles();
+  promises_.ForgetVersions(disks_.Safe());
   sidecar_.LoseRunDirectory();
   if (!disks_.LosePower(fault)) promises_.Break("what was synced was lost with the power");
 }
@@ -254,7 +277,10 @@ void Simulation::Died() {
 void Simulation::StartAgain() {
   try {
     sidecar_.Start();
-    if (disks_.failing()) promises_.ForgetOrder(std::nullopt);  // what is kept could not be read
+    if (!disks_.failing()) return;
+    // What is kept could not be read.
+    promises_.ForgetOrder(std::nullopt);
+    promises_.ForgetVersions(std::nullopt);
   } catch (const Killed&) {
     Died();
   }

@@ -50,8 +50,9 @@ class Simulation {
   using Nanoseconds = std::chrono::nanoseconds;
 
   void Trouble(Nanoseconds length);
-  void DayLongOutage();
+  void Outage(Nanoseconds length);
   void Rest(bool after_a_day);
+  void QuietChange();
   void RunUntil(base::MonoTime end);
   bool StepOrDie(base::MonoTime end);
 
