@@ -148,6 +148,7 @@ TEST_F(WatchTest, ADeletionIsConfirmedFirst) {
   consul->AnswerHeld(Found(12, {{"a/x", "500", 7}}));
   ASSERT_TRUE(RunUntil([&] { return consul->held() == 1; }));
   EXPECT_EQ(recorder.Newest(), "500@7 -");
+  ASSERT_EQ(consul->requests().size(), 4U);
   EXPECT_EQ(consul->requests()[2].target, "/v1/kv/a/y?consistent");
   EXPECT_EQ(consul->requests()[3].target, "/v1/kv/a/?recurse&index=12&wait=2500ms");
   EXPECT_EQ(consul->connections(), 1U);

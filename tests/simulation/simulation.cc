@@ -47,9 +47,9 @@ std::vector<std::string> Simulation::Run() {
   for (unsigned round = 0; round < plan_.rounds && promises_.broken().empty(); ++round) {
     const bool day = world_.OneIn(1000);
     if (day) {
-      Outage(24h);
+      BeCutOff(24h);
     } else if (world_.OneIn(20)) {
-      Outage(kStaleOutage);
+      BeCutOff(kStaleOutage);
     } else {
       Trouble(world_.Between(1s, 60s));
     }
@@ -89,7 +89,7 @@ void Simulation::Trouble(Nanoseconds length) {
 }
 
 // At least kStaleOutage.
-void Simulation::Outage(Nanoseconds length) {
+void Simulation::BeCutOff(Nanoseconds length) {
   for (std::size_t i = 0; i < kServers; ++i) network_.Break(i, Make(Kind::kRefused));
   WriteSomething();
   RunUntil(world_.now().mono + length);

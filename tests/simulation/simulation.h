@@ -50,7 +50,7 @@ class Simulation {
   using Nanoseconds = std::chrono::nanoseconds;
 
   void Trouble(Nanoseconds length);
-  void Outage(Nanoseconds length);
+  void BeCutOff(Nanoseconds length);
   void Rest(bool after_a_day);
   void QuietChange();
   void RunUntil(base::MonoTime end);
