@@ -52,6 +52,7 @@ class Simulation {
   void Trouble(Nanoseconds length);
   void BeCutOff(Nanoseconds length);
   void Rest(bool after_a_day);
+  void AwaitConvergence(base::MonoTime healed, const std::string& otherwise);
   void QuietChange();
   void RunUntil(base::MonoTime end);
   bool StepOrDie(base::MonoTime end);
