@@ -75,7 +75,7 @@ class Watch::Poller {
   struct Question {
     base::MonoTime asked{};
     Consistency consistency{};
-    Now answered{};
+    base::MonoTime answered{};
     KvAnswer answer;
     std::vector<KnownKey> known;
     std::vector<std::size_t> to_confirm;
@@ -114,7 +114,7 @@ class Watch::Poller {
   void OnAnswer(HttpResult result, Now now) {
     auto answer = Read(result, target_, question_.consistency);
     if (!answer) return Fail(answer.error(), now);
-    question_.answered = now;
+    question_.answered = now.mono;
     question_.answer = *std::move(answer);
     question_.known = listener_.Known();
     assert(question_.known.size() == target_.keys.size());
@@ -180,7 +180,7 @@ class Watch::Poller {
     GoOn(PollAnswered{.index = question_.answer.index,
                       .confirmed = true,
                       .refuted = true,
-                      .took = question_.answered.mono - question_.asked,
+                      .took = question_.answered - question_.asked,
                       .handling = question_.handling + base::ThreadCpuTime() - cpu_since},
          now);
   }
@@ -195,7 +195,7 @@ class Watch::Poller {
     reading.unbroken = IsUnbroken(policy_, question_.answer.index) && scrutinised.restored == 0;
     reading.complete = complete;
     reading.fresh = complete && question_.answer.known_leader && question_.answer.last_contact <= kMaxFreshContact;
-    reading.contact = question_.answered.wall - question_.answer.last_contact;
+    reading.contact = ContactOf(question_.answered, question_.answer.last_contact, now);
 
     status_.connected = true;
     if (reading.fresh) status_.last_contact = reading.contact;
@@ -220,7 +220,7 @@ class Watch::Poller {
                       .news = scrutinised.news,
                       .restored = scrutinised.restored > 0,
                       .confirmed = !question_.confirmations.empty(),
-                      .took = question_.answered.mono - question_.asked,
+                      .took = question_.answered - question_.asked,
                       .handling = question_.handling + base::ThreadCpuTime() - cpu_since},
          now);
   }

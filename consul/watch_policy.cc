@@ -97,6 +97,10 @@ PolicyStep Decide(const PolicyOptions& options, PolicyState state, const PollEve
   return AfterFailure(options, state, std::get<PollFailed>(event));
 }
 
+base::WallTime ContactOf(base::MonoTime answered, std::chrono::milliseconds last_contact, base::Now now) {
+  return now.wall - std::chrono::duration_cast<base::WallTime::duration>(now.mono - answered + last_contact);
+}
+
 bool IsUnbroken(const PolicyState& state, std::uint64_t index) {
   return state.unbroken && !WentBackwards(state, index);
 }

@@ -77,6 +77,10 @@ struct PolicyStep {
 
 PolicyStep Decide(const PolicyOptions& options, PolicyState state, const PollEvent& event, base::MonoTime now);
 
+// When that was the truth which an answer told: less what its server had not heard of the leader for. By the clock of
+// `now`, at which it is handed on: the wall clock may have been set since it came.
+base::WallTime ContactOf(base::MonoTime answered, std::chrono::milliseconds last_contact, base::Now now);
+
 // Whether the watch is unbroken from the last answer to one with `index`: the steps between their values may then be
 // judged. Not if the index went backwards: the two answers are not of one history.
 bool IsUnbroken(const PolicyState& state, std::uint64_t index);

@@ -302,6 +302,14 @@ TEST(WatchPolicySimulation, AStormOfChangesCostsATenthOfACore) {
   }
 }
 
+TEST(WatchPolicy, AContactIsAsOldAsTheAnswerHoweverTheClockWasSetMeanwhile) {
+  constexpr base::WallTime kWall{1'780'000'000s};
+  for (const auto step : {0s, 68s, -68s}) {
+    const base::Now now{.mono = kStart + 300ms, .wall = kWall + 300ms + step};
+    EXPECT_EQ(ContactOf(kStart, 50ms, now), kWall - 50ms + step);
+  }
+}
+
 TEST(WatchPolicySimulation, AnIdleWatchPollsOncePerWait) {
   const auto polls = Simulate(1, 60s, [](std::uint64_t index, auto) {
     return Outcome{PollAnswered{.index = 7}, index == 0 ? 1ms : kWait + 50ms};
