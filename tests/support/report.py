@@ -18,14 +18,14 @@ def print_table(rows):
             print("  " + "  ".join("-" * width for width in widths))
 
 
-def print_conditions(*more):
+def print_conditions(*more, consul="a development agent on the loopback"):
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     version = subprocess.run([find_binary(), "version"], capture_output=True, text=True, check=True).stdout
     print("\nConditions")
     for line in (
         f"{os.cpu_count()} cores, {cpu[1] if cpu else os.uname().machine}, Linux {os.uname().release}, "
         f"load {os.getloadavg()[0]:.1f}",
-        f"{version.splitlines()[0]}, a development agent on the loopback; {envdial('version').stdout.strip()}",
+        f"{version.splitlines()[0]}, {consul}; {envdial('version').stdout.strip()}",
         *more,
     ):
         print(f"  {line}")

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `script/drill cluster` does. Needs ENVDIAL_BINARY, ENVDIAL_CONSUL, root, and namespaces of its own."""
+
+import argparse
+import contextlib
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import history  # noqa: E402  (found only now)
+from cluster_faults import CLUSTER_FAULTS  # noqa: E402
+from pod_faults import POD_FAULTS  # noqa: E402
+from rounds import LOOK_EVERY, Drill  # noqa: E402
+from support import network, report  # noqa: E402
+
+LEAST_INJECTIONS = 20  # of each kind: fewer make no percentile that could be judged
+QUICK_MEDIAN, QUICK_P99 = 1.0, 2.0  # seconds after refused or swallowed connects
+KINDS = (*POD_FAULTS, *CLUSTER_FAULTS)
+MOST_PODS = 20  # a transaction of Consul's takes 64 operations
+KEPT = Path("build/drill/cluster")
+HEADINGS = ("fault", "injected", "pods hit", "noticed: median", "p99", "newest value: median", "p99", "most", "bound")
+
+
+def percentile(values, part):
+    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
+
+
+def seconds(values, *parts):
+    return [f"{percentile(values, part):.2f} s" if values else "-" for part in parts]
+
+
+def table(drill):
+    rows = [(*HEADINGS, *history.KINDS)]
+    for kind in KINDS:
+        noticed, converged = drill.noticed[kind.name], drill.converged[kind.name]
+        rows.append((
+            kind.name, str(drill.injected[kind.name]), str(len(converged)),
+            *seconds(noticed if kind.is_noticed else [], 0.5, 0.99),
+            *seconds(converged, 0.5, 0.99, 1.0), f"{kind.bound:.1f} s",
+            *(str(drill.violations[kind.name, each]) for each in history.KINDS),
+        ))  # fmt: skip
+    return rows
+
+
+def wrong_times(drill):
+    """Which kinds were too slow, and how."""
+    wrong = []
+
+    def compare(name, what, values, limits):
+        for part, limit in limits:
+            if values and percentile(values, part) > limit:
+                wrong.append(f"{name}: {what} {percentile(values, part):.2f} s (of {part:.0%}), {limit:g} s are allowed")
+
+    for kind in (kind for kind in KINDS if drill.injected[kind.name] >= LEAST_INJECTIONS):
+        limits = [(0.5, QUICK_MEDIAN), (0.99, QUICK_P99)] if kind.quick else [(0.99, kind.bound)]
+        compare(kind.name, "newest value after", drill.converged[kind.name], limits)
+        if kind.noticed_within is not None:
+            compare(kind.name, "noticed after", drill.noticed[kind.name], [(0.99, kind.noticed_within + LOOK_EVERY)])
+    return wrong
+
+
+def too_few(drill):
+    """Which kinds did not come often enough, for the long run."""
+    return [
+        f"{kind.name}: {drill.injected[kind.name]} injections, at least {LEAST_INJECTIONS} are wanted"
+        for kind in KINDS
+        if drill.injected[kind.name] < LEAST_INJECTIONS
+    ]
+
+
+def verdict(drill, chosen):
+    wrong = [f"{count} × {kind} ({name})" for (name, kind), count in drill.violations.items()]
+    wrong += [f"{count} × not noticed at all ({name})" for name, count in drill.unnoticed.items() if count]
+    if chosen.short:
+        return wrong
+    return wrong + wrong_times(drill) + (too_few(drill) if chosen.minutes is None else [])
+
+
+def turns(drill):
+    """Each kind of fault once in a turn, in another order each time: those of all pods between those of each pod."""
+    kinds = drill.random.sample(CLUSTER_FAULTS, len(CLUSTER_FAULTS))
+    left = []
+    for kind in kinds:
+        yield lambda kind=kind: drill.cluster_round(kind)
+        while len(left) < len(drill.pods):
+            left += drill.random.sample(POD_FAULTS, len(POD_FAULTS))
+        yield lambda: drill.pods_round(left)
+
+
+class Ending:
+    """When it has been enough."""
+
+    def __init__(self, chosen):
+        self._chosen = chosen
+        self._began = time.monotonic()
+
+    def took(self):
+        return time.monotonic() - self._began
+
+    def has_come(self, drill):
+        if self._chosen.short:
+            return all(drill.converged[kind.name] for kind in KINDS)
+        if self._chosen.minutes is not None:
+            return self.took() > 60 * self._chosen.minutes
+        return drill.hits >= self._chosen.faults
+
+
+def run(drill, ending):
+    turn = 0
+    while True:
+        turn += 1
+        for step in turns(drill):
+            step()
+            if ending.has_come(drill):
+                return
+        print(f"{ending.took():.0f} s, turn {turn}: {drill.hits} faults", flush=True)
+
+
+def options():
+    arguments = argparse.ArgumentParser(prog="script/drill cluster")
+    arguments.add_argument("--faults", type=int, default=10_000)
+    arguments.add_argument("--minutes", type=float)
+    arguments.add_argument("--pods", type=int, default=10, choices=range(1, MOST_PODS + 1), metavar="N")
+    arguments.add_argument("--short", action="store_true")
+    arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    return arguments.parse_args()
+
+
+@contextlib.contextmanager
+def place():
+    """A directory in memory that only this drill sees, gone with its last process; kept elsewhere if the drill fails."""
+    where = Path("/run/envdial-drill")
+    where.mkdir(exist_ok=True)
+    network.run("mount", "-t", "tmpfs", "-o", "size=4g,mode=0755", "tmpfs", where)
+    try:
+        yield where
+    except BaseException:
+        shutil.rmtree(KEPT, ignore_errors=True)
+        shutil.copytree(where, KEPT, ignore=lambda folder, names: [
+            name for name in names if not (Path(folder, name).is_dir() or Path(folder, name).is_file())
+        ])  # fmt: skip
+        print(f"the history and the logs are in {KEPT}", file=sys.stderr)
+        raise
+
+
+def main():
+    chosen = options()
+    network.need_own_namespaces()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    ending = Ending(chosen)
+    print(f"cluster: three servers, {chosen.pods} pods, seed {chosen.seed}", flush=True)
+    with place() as where:
+        drill = Drill(where, random.Random(chosen.seed), chosen.pods)
+        run(drill, ending)
+        drill.cluster.kill()
+        report.print_table(table(drill))
+        took = ending.took()
+        looks = ", ".join(f"{channel} {count}" for channel, count in drill.recorder.checker.looks.items())
+        report.print_conditions(
+            f"seed {chosen.seed}; {drill.hits} faults in {took:.0f} s, {3600 * drill.hits / took:.0f} an hour; "
+            f"{drill.writer.value} values; seen: {looks}",
+            consul=f"three servers, {chosen.pods} pods",
+        )  # fmt: skip
+        if wrong := verdict(drill, chosen):
+            sys.exit("cluster: " + "\n  ".join(wrong))
+
+
+main()
