@@ -41,8 +41,10 @@ class Disks::Files final : public base::FileSystem {
   explicit Files(Disks& disks) : disks_(disks) {}
   Result<std::string> Read(const std::string& path, std::size_t max_bytes) override {
     auto read = disks_.Note(disks_.files_->Read(path, max_bytes));
+    disks_.unreadable_.erase(path);
     if (!read && read.error().kind != base::ErrorKind::kNotFound && path.starts_with(disks_.state_dir_)) {
       disks_.safe_unread_ = true;
+      disks_.unreadable_.insert(path);
     }
     return read;
   }
@@ -142,7 +144,7 @@ Disks::Save Disks::At(std::size_t slot) const {
   const std::string path = PathOf(slot);
   const std::string* text = files_->disk().ContentAt(path);
   if (text == nullptr || !fallback::DecodeSlot(*text)) return {};
-  return {.sequence = SequenceOf(*text), .text = *text, .synced = files_->disk().IsSynced(path)};
+  return {.sequence = SequenceOf(*text), .path = path, .text = *text, .synced = files_->disk().IsSynced(path)};
 }
 
 Disks::Save Disks::Newest() const {
@@ -183,6 +185,7 @@ std::unique_ptr<base::FileSystem> Disks::MakeFiles() {
   safe_ = Newest();
   if (!safe_.synced) safe_ = {};
   safe_unread_ = false;
+  unreadable_.clear();
   saved_ = false;
   return std::make_unique<Files>(*this);
 }
@@ -208,6 +211,7 @@ Result<void> Disks::NotePlaced(const std::string& path, Result<void> result) {
   if (result && path.starts_with(state_dir_)) {
     in_doubt_ = false;
     saved_ = true;
+    if (safe_.path == path && unreadable_.contains(path)) safe_ = {};
   }
   return result;
 }

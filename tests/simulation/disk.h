@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/file_system.h"
@@ -62,6 +63,7 @@ class Disks {
   // A slot as it stands, its sequence told by its header.
   struct Save {
     std::uint64_t sequence = 0;
+    std::string path;
     std::string text;
     bool synced = false;
   };
@@ -85,10 +87,11 @@ class Disks {
   FaultPtr power_lost_;
   bool in_doubt_ = false;
   Save safe_;
-  bool safe_unread_ = false;  // the living sidecar could not read it
-  bool saved_ = false;        // the living sidecar saved something
-  std::size_t syncs_ = 0;     // under way
-  base::MonoTime changed_{};  // when something was placed or synced last, or could not be
+  bool safe_unread_ = false;          // the living sidecar could not read it
+  std::set<std::string> unreadable_;  // that it could not read when it tried last: it may replace these
+  bool saved_ = false;                // the living sidecar saved something
+  std::size_t syncs_ = 0;             // under way
+  base::MonoTime changed_{};          // when something was placed or synced last, or could not be
 };
 
 }  // namespace envdial::simulation

@@ -106,13 +106,18 @@ void Simulation::Rest(bool after_a_day) {
   (after_a_day ? totals_.day_long_heals : totals_.heals).push_back(world_.now().mono - healed);
   // Long enough for a late answer to do harm.
   RunUntil(world_.now().mono + world_.Between(100ms, 10s));
-  // An answer that waited for a paused sidecar may be from before a restore; a wait later that is made good.
-  AwaitConvergence(healed, "healed, and then lost:");
+  // An answer from before a restore, which waited for a paused sidecar, may be such a one; a wait later that is made
+  // good.
+  const bool restored = std::exchange(era_, cluster_.era()) != cluster_.era();
+  if (restored) {
+    AwaitConvergence(healed, "healed, and then lost:");
+  } else if (promises_.broken().empty() && !promises_.Converged()) {
+    promises_.Break("healed, and then lost:" + promises_.Difference());
+  }
   if (disks_.Unsafe()) promises_.Break("the newest save is not synced");
   if (world_.OneIn(4)) QuietChange();
 }
 
-// When nothing of the trouble is left, a change is not waited for.
 void Simulation::AwaitConvergence(base::MonoTime healed, const std::string& otherwise) {
   while (!promises_.Converged() && promises_.broken().empty()) {
     if (world_.now().mono - healed > kMostHeal) return promises_.Break(otherwise + promises_.Difference());
@@ -121,6 +126,7 @@ void Simulation::AwaitConvergence(base::MonoTime healed, const std::string& othe
   }
 }
 
+// When nothing of the trouble is left, a change is not waited for.
 void Simulation::QuietChange() {
   RunUntil(world_.now().mono + kMostHeal);
   WriteSomething();

@@ -84,6 +84,7 @@ class Simulation {
   Disks disks_;
   Promises promises_;
   std::uint64_t written_ = 0;
+  std::uint64_t era_ = 0;  // the cluster's, in the rest before
 };
 
 }  // namespace envdial::simulation
