@@ -37,9 +37,8 @@ class CannedAnswersTest : public WatchFixture, public testing::WithParamInterfac
   base::HttpResult Ask(const base::HttpEndpoint& endpoint, const WatchTarget& target) {
     options_.addresses = {endpoint};
     std::optional<base::HttpResult> result;
-    const auto transfer = http_->Start(PollRequest(options_, target, 0, 0), [&](base::HttpResult got, base::Now) {
-      result = std::move(got);
-    });
+    const auto transfer = http_->Start(PollRequest(options_, target, 0, 0),
+                                       [&](base::HttpResult got, base::Now) { result = std::move(got); });
     EXPECT_TRUE(RunUntil([&] { return result.has_value(); }));
     return *std::move(result);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as what is typed on a command line: the first line as a duration, a number, a step, an address, a signal and
-// its target; all lines as what a token's file holds, and as the fields of the one-dial form, the last of them a value
-// for that dial.
+// Any bytes as what is typed on a command line: the first line as a duration, a number, a step, an address, a signal
+// and its target; all lines as what a token's file holds, and as the fields of the one-dial form, the last of them a
+// value for that dial.
 #include <chrono>
 #include <cmath>
 #include <csignal>

@@ -61,7 +61,7 @@ class RealConsul {
   std::filesystem::path directory_;  // data/ and the agent's log
   Ports ports_;
   bool has_grpc_tls_ = true;  // since 1.14
-  pid_t pid_ = 0;  // 0: not running
+  pid_t pid_ = 0;             // 0: not running
   base::UniqueFd process_;
 };
 
