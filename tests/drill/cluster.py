@@ -53,8 +53,9 @@ def wrong_times(drill):
 
     def compare(name, what, values, limits):
         for part, limit in limits:
-            if values and percentile(values, part) > limit:
-                wrong.append(f"{name}: {what} {percentile(values, part):.2f} s (of {part:.0%}), {limit:g} s are allowed")
+            seen = percentile(values, part) if values else 0.0
+            if seen > limit:
+                wrong.append(f"{name}: {part:.0%} {what} {seen:.2f} s, {limit:g} s are allowed")
 
     for kind in (kind for kind in KINDS if drill.injected[kind.name] >= LEAST_INJECTIONS):
         limits = [(0.5, QUICK_MEDIAN), (0.99, QUICK_P99)] if kind.quick else [(0.99, kind.bound)]
@@ -133,7 +134,7 @@ def options():
 
 @contextlib.contextmanager
 def place():
-    """A directory in memory that only this drill sees, gone with its last process; kept elsewhere if the drill fails."""
+    """A directory in memory that only this drill sees, gone with its last process; kept elsewhere if it fails."""
     where = Path("/run/envdial-drill")
     where.mkdir(exist_ok=True)
     network.run("mount", "-t", "tmpfs", "-o", "size=4g,mode=0755", "tmpfs", where)

@@ -4,7 +4,7 @@
 import signal
 import ssl
 
-from pod_faults import BOUND, SERVER_BACK_OFF, SILENCE, WAIT
+from pod_faults import BOUND, OTHER_BACK_OFF, SERVER_BACK_OFF, SILENCE, WAIT
 from support.waiting import eventually
 
 FENCE = "fence"
@@ -252,7 +252,7 @@ class Restored(ClusterFault):
 
 class DataLost(ClusterFault):
     name = "all data lost"
-    bound = SILENCE + 5.0 + WAIT
+    bound = SILENCE + OTHER_BACK_OFF + WAIT
 
     def break_it(self):
         self.cluster.kill()

@@ -70,8 +70,7 @@ class Checker:
         self._versions = {}  # of a pod: what each stands for, on whichever channel
 
     def read(self, event):
-        {"put": self._on_put, "took": self._on_took, "never": self._on_never, "seen": self._on_seen,
-         "restored": self._on_restored, "healed": self._on_healed, "due": self._on_due}[event["what"]](event)  # fmt: skip
+        getattr(self, f"_on_{event['what']}")(event)
 
     def counts(self):
         found = Counter(violation.kind for violation in self.violations)

@@ -8,7 +8,8 @@ from support.cluster import HTTPS
 from support.network import SlowLink
 from support.waiting import eventually
 
-TIMEOUT, CONNECT_TIMEOUT, WAIT = 3.0, 1.0, 2.5 * 17 / 16  # seconds: the sidecar's defaults, and a poll's longest wait
+# In seconds: the sidecar's defaults, the longest wait of a poll, and where its back-off ends.
+TIMEOUT, CONNECT_TIMEOUT, WAIT = 3.0, 1.0, 2.5 * 17 / 16
 BACK_OFF, SERVER_BACK_OFF, OTHER_BACK_OFF = 1.0, 2.0, 5.0
 SILENCE = TIMEOUT + CONNECT_TIMEOUT  # within which a loss of the path is noticed
 BOUND = SILENCE + BACK_OFF
@@ -281,7 +282,7 @@ class Upgraded(Killed):
         code, _ = self.pod.sidecar.terminate()
         if code != 0:
             raise AssertionError(f"{self.pod.name}: SIGTERM ended it with {code}")
-        self.pod.upgrade()
+        self.pod.sidecar.upgrade()
 
 
 class KilledWithoutConsul(PodFault):

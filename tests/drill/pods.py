@@ -23,6 +23,21 @@ _CLIENT = Path(__file__).resolve().parents[2] / "clients/python"
 _DISK = "1m"
 
 
+class _Sidecar(Sidecar):
+    """Its program is a copy, so that another one may take its place."""
+
+    binary = None
+
+    def upgrade(self):
+        name = "envdial-0" if self.binary is None or self.binary.name == "envdial-1" else "envdial-1"
+        self.binary = Path(shutil.copy(find_binary(), self.where / name))
+
+    def command(self):
+        command = super().command()
+        command[len(self.before)] = str(self.binary)
+        return command
+
+
 class Pod:
     """Every second one runs its sidecar under libfaketime, so that its wall clock can be set, and is told its app by
     the executable; the others by a pidfile."""
@@ -40,22 +55,12 @@ class Pod:
         self.settable = number % 2 == 0
         self.secrets = 0
         self._cluster = cluster
-        (self.where / "dials.json").write_text(
-            json.dumps(
-                {
-                    "prefix": f"{self.name}/",
-                    "dials": [
-                        {"env": dial, "key": dial.lower(), "type": "int" if dial == "A" else "string"}
-                        for dial in history.DIALS
-                    ],
-                }
-            )
-        )
-        self.binary = self.where / "envdial-0"
-        shutil.copy(find_binary(), self.binary)
-        self.sidecar = Sidecar(self.where, *self._arguments(), env=self._environment(), before=self.host.inside)
-        self.sidecar.command = self._command
+        types = {dial: "int" if dial == "A" else "string" for dial in history.DIALS}
+        dials = [{"env": dial, "key": dial.lower(), "type": type_} for dial, type_ in types.items()]
+        (self.where / "dials.json").write_text(json.dumps({"prefix": f"{self.name}/", "dials": dials}))
+        self.sidecar = _Sidecar(self.where, *self._arguments(), env=self._environment(), before=self.host.inside)
         network.run("mount", "-t", "tmpfs", "-o", f"size={_DISK},mode=0700", "tmpfs", self.sidecar.state_dir)
+        self.sidecar.upgrade()
         self.new_token()
         self._app = None
 
@@ -85,12 +90,6 @@ class Pod:
             }  # fmt: skip
         return env
 
-    def _command(self):
-        return [
-            *self.sidecar.before, str(self.binary), "run", "--run-dir", str(self.sidecar.run_dir),
-            "--state-dir", str(self.sidecar.state_dir), *self.sidecar.arguments,
-        ]  # fmt: skip
-
     def _python(self):
         """An executable of its own, so that `exe:` means this app only."""
         own = self.where / "python"
@@ -102,8 +101,8 @@ class Pod:
         # A process with capabilities cannot be looked at by a sidecar that has none (docs/signal.md).
         rights = ["--bounding-set=-all", "--inh-caps=-all"] if self.settable else []
         self._app = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *rights, "--", self._python(), "-B", Path(__file__).with_name("app.py"), _CLIENT,
-             self.sidecar.run_dir, self.where / "app.pid"],
+            ["setpriv", "--pdeathsig", "KILL", *rights, "--", self._python(), "-B",
+             Path(__file__).with_name("app.py"), _CLIENT, self.sidecar.run_dir, self.where / "app.pid"],
             stdout=subprocess.PIPE, stderr=open(self.where / "app.log", "ab"),
         )  # fmt: skip
         self.sidecar.start()
@@ -133,12 +132,6 @@ class Pod:
 
     def set_clock(self, seconds):
         _replace(self.clock_file, f"{seconds:+d}s\n" if seconds else "+0\n")
-
-    def upgrade(self):
-        """The same program, elsewhere."""
-        other = self.where / ("envdial-1" if self.binary.name == "envdial-0" else "envdial-0")
-        shutil.copy(self.binary, other)
-        self.binary = other
 
     def _group(self):
         return self.sidecar.status()["groups"][0]
@@ -224,7 +217,8 @@ class Recorder(threading.Thread):
     def shown(self, pod, value, since, exact=False):
         """When, after `since`, each channel of the pod showed this value or a newer one; None if one has not."""
         with self._lock:
-            times = [self._first_time(self._seen[pod.name, channel], value, since, exact) for channel in history.CHANNELS]
+            all_seen = [self._seen[pod.name, channel] for channel in history.CHANNELS]
+            times = [self._first_time(seen, value, since, exact) for seen in all_seen]
         return None if None in times else times
 
     @staticmethod
