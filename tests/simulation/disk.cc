@@ -78,8 +78,10 @@ class Disks::Sync final : public base::DiskSync {
   }
   void Start(UniqueFd fd, std::function<void(Result<void>, base::Now)> on_done) override {
     ++disks_.syncs_;
-    syncs_.Start(std::move(fd), [this, on_done = std::move(on_done)](Result<void> result, base::Now now) {
-      if (result) disks_.NoteSynced();  // before the store hears of it, and places another save
+    // Only the name's sync, the second one, tells the store that a save is safe; it may be so before by chance.
+    const bool tells = disks_.files_->IsDirectory(fd.get());
+    syncs_.Start(std::move(fd), [this, tells, on_done = std::move(on_done)](Result<void> result, base::Now now) {
+      if (result && tells) disks_.NoteSynced();  // before the store hears of it, and places another save
       on_done(std::move(result), now);
     });
     std::chrono::nanoseconds time = World::Get().Between(50us, 5ms);
@@ -156,12 +158,12 @@ Disks::Save Disks::Newest() const {
   return newest;
 }
 
-// A sync has ended well.
+// A sync of the directory has ended well.
 void Disks::NoteSynced() {
   changed_ = World::Get().now().mono;
   for (std::size_t slot = 0; slot < kSlots; ++slot) {
     const std::string* text = files_->disk().ContentAt(PathOf(slot));
-    if (text == nullptr || SequenceOf(*text) <= safe_.sequence) continue;
+    if (text == nullptr || SequenceOf(*text) <= safe_.sequence || doubtful_.contains(PathOf(slot))) continue;
     Save save = At(slot);
     if (!save.synced) continue;
     safe_ = std::move(save);
@@ -186,6 +188,7 @@ std::unique_ptr<base::FileSystem> Disks::MakeFiles() {
   if (!safe_.synced) safe_ = {};
   safe_unread_ = false;
   unreadable_.clear();
+  doubtful_.clear();
   saved_ = false;
   return std::make_unique<Files>(*this);
 }
@@ -208,6 +211,11 @@ Result<T> Disks::Note(Result<T> result) {
 
 Result<void> Disks::NotePlaced(const std::string& path, Result<void> result) {
   if (path.starts_with(state_dir_)) changed_ = World::Get().now().mono;
+  if (result) {
+    doubtful_.erase(path);
+  } else {
+    doubtful_.insert(path);
+  }
   if (result && path.starts_with(state_dir_)) {
     in_doubt_ = false;
     saved_ = true;

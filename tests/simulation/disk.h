@@ -89,6 +89,7 @@ class Disks {
   Save safe_;
   bool safe_unread_ = false;          // the living sidecar could not read it
   std::set<std::string> unreadable_;  // that it could not read when it tried last: it may replace these
+  std::set<std::string> doubtful_;    // where the newest save could not be placed: it may stand there yet
   bool saved_ = false;                // the living sidecar saved something
   std::size_t syncs_ = 0;             // under way
   base::MonoTime changed_{};          // when something was placed or synced last, or could not be

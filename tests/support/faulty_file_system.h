@@ -105,6 +105,7 @@ class FaultyFileSystem final : public base::FileSystem {
 
   // What an fsync of that descriptor does when it starts and when it ends; for FakeDiskSync.
   void SyncStarted(int fd);
+  bool IsDirectory(int fd) const { return !open_.at(fd).inode; }
   void SyncEnded(int fd, bool well);
 
  private:
