@@ -99,9 +99,9 @@ struct HttpClientOptions {
 };
 
 // HTTP/1.1 requests over TCP and Unix sockets by libcurl's multi-socket interface in the loop. Connections are kept
-// and used again. Proxies of the environment are ignored, redirects are never followed. Names are resolved by c-ares
-// in the loop and handed to libcurl as addresses; an answer of the resolver is kept until a transfer to that host
-// fails. Callbacks are made from the loop, never from within Start().
+// and used again, unless they were idle for more than two seconds. Proxies of the environment are ignored, redirects
+// are never followed. Names are resolved by c-ares in the loop and handed to libcurl as addresses; an answer of the
+// resolver is kept until a transfer to that host fails. Callbacks are made from the loop, never from within Start().
 class HttpClient {
  public:
   static Result<std::unique_ptr<HttpClient>> Create(EventLoop& loop, HttpClientOptions options = {});

@@ -21,6 +21,9 @@ constexpr std::size_t kMaxHeaderBytes = 64 * 1024;  // of all header lines: no h
 // When the next address of a name is tried beside the one before. libcurl waits this long after a refusal too, and its
 // own 200 ms would be a fifth of the usual connect timeout.
 constexpr long kNextAddressMillis = 50;
+// A kept connection that was idle for longer is not used again: where a firewall has forgotten it, the request would be
+// lost for its whole deadline, and with several addresses for one after the other.
+constexpr long kMaxIdleSeconds = 2;
 constexpr std::size_t kMaxReserve = 1024 * 1024;  // what a Content-Length alone may make us allocate
 
 bool IsAddress(const std::string& host) {
@@ -166,6 +169,7 @@ void HttpExchange::SetLimits(MonoTime now) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(started_ + request_.connect_timeout - now);
   const auto at_least_one = std::max<long>(left.count(), 1);  // 0 would mean libcurl's own, five minutes
   ::curl_easy_setopt(native(), CURLOPT_CONNECTTIMEOUT_MS, at_least_one);
+  ::curl_easy_setopt(native(), CURLOPT_MAXAGE_CONN, kMaxIdleSeconds);
   ::curl_easy_setopt(native(), CURLOPT_HAPPY_EYEBALLS_TIMEOUT_MS, kNextAddressMillis);
   ::curl_easy_setopt(native(), CURLOPT_NOSIGNAL, 1L);
   ::curl_easy_setopt(native(), CURLOPT_TCP_NODELAY, 1L);

@@ -163,6 +163,17 @@ TEST_F(HttpClientTest, ConnectionsAreKeptAndUsedAgain) {
   EXPECT_EQ(server_->connections(), 1);
 }
 
+// As with those to the addresses that were left for another one: nobody knows whether they still lead anywhere.
+TEST_F(HttpClientTest, AConnectionThatWasIdleForLongIsNotUsedAgain) {
+  Serve([](Connection& connection, const std::string&) { connection.Send(OkAnswer("x")); });
+  ASSERT_TRUE(Get(Request()).has_value());
+  TurnFor(3100ms);  // libcurl counts whole seconds
+  ASSERT_TRUE(Get(Request()).has_value());
+  EXPECT_EQ(server_->connections(), 2);
+  TurnFor(20ms);
+  EXPECT_EQ(server_->open_connections(), 1);
+}
+
 TEST_F(HttpClientTest, AKeptConnectionClosedWhileIdleIsReplaced) {
   Connection* kept = nullptr;
   Serve([&kept](Connection& connection, const std::string&) {
