@@ -105,7 +105,7 @@ TEST_P(CannedAnswersTest, AreThoseOfARealOne) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, CannedAnswersTest, testing::Values(RealConsul::Age::kModern, RealConsul::Age::kOld),
-                         [](const auto& tested) { return tested.param == RealConsul::Age::kOld ? "Old" : "Modern"; });
+                         testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace envdial::consul

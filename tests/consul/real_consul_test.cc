@@ -202,7 +202,7 @@ TEST_P(RealConsulTest, ABadRequestIsToldInConsulsOwnWords) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, RealConsulTest, testing::Values(RealConsul::Age::kModern, RealConsul::Age::kOld),
-                         [](const auto& tested) { return tested.param == RealConsul::Age::kOld ? "Old" : "Modern"; });
+                         testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace envdial::consul

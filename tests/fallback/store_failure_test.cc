@@ -162,7 +162,7 @@ TEST(StoreFailure, OfReadsAtTheStartDoesNotGiveUpTheNewestSlot) {
     files.FailOperation(1, EIO);  // the second slot's
     Store store = Store::Open(files, disk, "/state");
     files.FailAll(0);
-    for (const std::uint64_t version : {3, 4}) {
+    for (const std::uint64_t version : {3UL, 4UL}) {
       ASSERT_TRUE(store.Save(Version(version)));
       EXPECT_EQ(files.disk().AfterKill().at(kSlot1), SlotOf(51, 2)) << "before any sync";
     }

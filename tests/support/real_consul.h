@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,7 @@ namespace envdial::test {
 class RealConsul {
  public:
   enum class Age { kModern, kOld };
+  friend void PrintTo(Age age, std::ostream* out) { *out << (age == Age::kOld ? "Old" : "Modern"); }  // for GoogleTest
   enum class Data { kKept, kEmpty };
 
   // Returns as soon as a leader answers. kNotFound, saying how to get one, if there is no binary.
