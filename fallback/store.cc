@@ -188,6 +188,7 @@ void Store::Impl::Load() {
 // not be read may be the newest that is synced, which must be kept until a save of ours is.
 void Store::Impl::LookAgain() {
   blind = false;
+  const std::optional<std::size_t> synced = keep;
   std::uint64_t highest = 0;
   for (std::size_t i = 0; i < kSlots; ++i) {
     Found found = LookAt(files, SlotPath(directory, i));
@@ -196,7 +197,7 @@ void Store::Impl::LookAgain() {
     if (!found.slot) continue;
     const std::uint64_t sequence = found.slot->sequence;
     next_sequence = std::max(next_sequence, sequence + 1);
-    const bool ours_unsynced = saved[i] == sequence && keep != i;
+    const bool ours_unsynced = saved[i] == sequence && synced != i;
     if (ours_unsynced || sequence <= highest) continue;
     highest = sequence;
     keep = i;

@@ -174,6 +174,23 @@ TEST(StoreFailure, OfReadsAtTheStartDoesNotGiveUpTheNewestSlot) {
   }
 }
 
+// Nor is a synced save of its own, while another slot can't be read yet.
+TEST(StoreFailure, OfReadsDoesNotGiveUpASaveThatIsSynced) {
+  FaultyFileSystem files({{kSlot0, SlotOf(50, 1)}, {kSlot1, SlotOf(51, 2)}});
+  FakeDiskSync disk(files);
+  files.FailAll(EIO);
+  Store store = Store::Open(files, disk, "/state");
+  files.FailAll(0);
+  files.FailOperation(1, EIO);  // the second slot's
+  ASSERT_TRUE(store.Save(Version(3)));
+  store.Sync([](const Result<void>&, Now) {});
+  disk.FinishAll();
+  const Files synced = files.disk().AfterKill();
+  ASSERT_EQ(Served(synced), 3U);
+  ASSERT_TRUE(store.Save(Version(4)));
+  EXPECT_EQ(files.disk().AfterKill().at(kSlot1), synced.at(kSlot1));
+}
+
 // Lives with syncs and a restart between; what a kill or a loss of power finds is checked at every step. In the second
 // one saves overtake syncs.
 constexpr const char* kLives[] = {"SyffSyffSykSyffSyff", "SSyffSSyfSffkSSyff"};
