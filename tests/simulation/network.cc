@@ -300,14 +300,17 @@ void Network::Finish(Id id, base::HttpResult result, std::chrono::nanoseconds de
     if (found == exchanges_.end()) return;
     const OnDone on_done = std::move(found->second.on_done);
     Tell(found->second, result);
-    if (found->second.honest && result && IsContact(*result)) {
-      auto& contacts = contacts_[found->second.query.name];
-      contacts.push_back(World::Get().now().mono);
-      if (contacts.size() > kContacts) contacts.pop_front();
-    }
-    if (!result) failures_.try_emplace(found->second.query.name, World::Get().now().mono);
+    const std::string name = found->second.query.name;
+    const bool contact = found->second.honest && result && IsContact(*result);
+    if (!result) failures_.try_emplace(name, World::Get().now().mono);
     Drop(id);
+    const Id next = next_;
     on_done(std::move(result), World::Get().now());
+    // Where something is asked at once, the answer has to be confirmed first.
+    if (!contact || next_ != next) return;
+    auto& contacts = contacts_[name];
+    contacts.push_back(World::Get().now().mono);
+    if (contacts.size() > kContacts) contacts.pop_front();
   });
 }
 
