@@ -45,7 +45,12 @@ class SystemCalls(EndToEndTest):
         self.addCleanup(self.lives.close)
 
     def calls(self, start, **options):
-        """Every call on the files of a life, to the last one that changes anything."""
+        """Every call on the files of a life. On a busy machine one may save more often than it has to, so that another
+        one has no such call: the shortest of several is what each does."""
+        return min((self.calls_of_one(start, **options) for _ in range(TRIES)), key=len)
+
+    def calls_of_one(self, start, **options):
+        """To the last one that changes anything."""
         life = self.lives.begin(start, **options).start_and_change()
         self.assertTrue(life.wait_shown(), life.pod.log())
         life.end()
