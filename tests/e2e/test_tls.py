@@ -90,7 +90,10 @@ class Tls(EndToEndTest):
         self.assertEqual(pod.status()["groups"][0]["source"]["address"], f"https://127.0.0.1:{self.port}")
         self.assertEqual(pod.metrics()("consul_polls_total", group=KEY, result="tls"), 0)
         # One handshake is enough for all polls.
-        self.assertEqual(len(self.connections(pod)), 1)
+        self.wait_one_connection(pod)
+
+    def wait_one_connection(self, pod):
+        eventually("one connection", lambda: len(self.connections(pod)) == 1)
 
     def connections(self, pod):
         """Its established ones to Consul's port for TLS."""
@@ -123,7 +126,7 @@ class Tls(EndToEndTest):
         self.consul.put(KEY, 501)
         for pod in (by_name, by_server_name, both, ssl_only):
             pod.wait_env(MAX_CONCURRENT=501)
-            self.assertEqual(len(self.connections(pod)), 1)
+            self.wait_one_connection(pod)
 
     def test_who_is_not_trusted(self):
         self.start_tls_consul()
