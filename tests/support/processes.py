@@ -1,35 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting and ending processes so that nothing is left behind, and finding ports for them."""
 
+import fcntl
+import functools
+import itertools
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
+from pathlib import Path
 
 # Below the ports that the kernel gives to outgoing connections: a Consul that is killed finds its port free again.
-_FIRST_PORT, _LAST_PORT = 12000, 31000
+_FIRST_PORT, _PORTS_EACH, _BLOCKS = 12000, 250, 76
 
-# Each test process begins elsewhere and gives no port twice, so that tests that run at the same time, and the ports of
-# one server, never meet.
-_PORTS_EACH = 250
-_next_port = _FIRST_PORT + os.getpid() * _PORTS_EACH % (_LAST_PORT - _FIRST_PORT)
+
+@functools.cache
+def _block():
+    """The ports of this test process, and the lock that keeps them its own for as long as it lives: the tests of several
+    processes, and the ports of one server, never meet."""
+    folder = Path(tempfile.gettempdir()) / f"envdial-test-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for attempt in range(_BLOCKS):
+        number = (os.getpid() + attempt) % _BLOCKS  # seldom one that was given up just now
+        lock = open(folder / str(number), "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        first = _FIRST_PORT + number * _PORTS_EACH
+        return lock, itertools.cycle(range(first, first + _PORTS_EACH))
+    raise AssertionError(f"{_BLOCKS} test processes hold all blocks of ports: {folder}")
 
 
 def free_port():
-    """A TCP port that nobody listens on and that was not given before."""
-    global _next_port
-    for _ in range(_PORTS_EACH):
-        port = _next_port
-        _next_port = port + 1 if port < _LAST_PORT else _FIRST_PORT
+    """A TCP port that nobody listens on and that was not given lately."""
+    _, ports = _block()
+    for port in itertools.islice(ports, _PORTS_EACH):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
                 return port
             except OSError:
                 continue
-    raise AssertionError(f"no free port in {_PORTS_EACH} from {_FIRST_PORT} to {_LAST_PORT}")
+    raise AssertionError(f"none of the {_PORTS_EACH} ports of this process is free")
 
 
 def clean_environment(extra=None):
