@@ -13,16 +13,19 @@ from support.case import KEY, EndToEndTest, one_dial
 from support.sidecar import env_text, envdial
 from support.waiting import eventually
 
-# Says what the env file says at each SIGHUP, and does what it is told: "catch" installs the handler.
+# Says what the env file says at each SIGHUP, and does what it is told: "catch" installs the handler. It writes without a
+# buffer, since a signal may come while it writes.
 APP = """
-import json, signal, sys
+import json, os, signal, sys
+def say(text):
+    os.write(1, text.encode() + b"\\n")
 def on_signal(*_):
-    print("HUP", json.dumps(open(sys.argv[1]).read()), flush=True)
-print("ready", flush=True)
+    say("HUP " + json.dumps(open(sys.argv[1]).read()))
+say("ready")
 for line in sys.stdin:
     if line == "catch\\n":
         signal.signal(signal.SIGHUP, on_signal)
-    print("done", flush=True)
+    say("done")
 """
 
 # Without root, a user namespace gives the sidecar all capabilities to begin with.
