@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An app beside a sidecar of `script/drill cluster`: prints a line for each thing that it sees on each channel.
+"""An app beside a sidecar of `script/drill servers`: prints a line for each thing that it sees on each channel.
 
     app.py CLIENT RUN_DIR PIDFILE       (CLIENT: the directory of envdial's Python client)
 

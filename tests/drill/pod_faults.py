@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to one pod of `script/drill cluster`."""
+"""What happens to one pod of `script/drill servers`."""
 
 import signal
 import time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pods of `script/drill cluster`: each a host with a sidecar, a small disk for its state, and an app (app.py)."""
+"""Pods of `script/drill servers`: each a host with a sidecar, a small disk for its state, and an app (app.py)."""
 
 import collections
 import json

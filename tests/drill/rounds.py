@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One round of `script/drill cluster`: faults begin, are noticed, end, and each pod must come to the newest value."""
+"""One round of `script/drill servers`: faults begin, are noticed, end, and each pod must come to the newest value."""
 
 import time
 from collections import Counter, defaultdict

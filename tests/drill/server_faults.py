@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to the servers of `script/drill cluster`, and so to all its pods."""
+"""What happens to the servers of `script/drill servers`, and so to all its pods."""
 
 import signal
 import ssl
@@ -303,7 +303,7 @@ def _is_believed(server):
     return True
 
 
-CLUSTER_FAULTS = (
+SERVER_FAULTS = (
     LeaderKilled, LeaderVanished, FollowerKilled, AllKilled, LeaderStopped, FollowerStopped, Rolled, LeaderCutOff,
     FollowerCutOff, NoQuorum, SplitInTwo, LeaderDeaf, Restored, DataLost, ServersExpired, ServersOfAnother,
 )  # fmt: skip

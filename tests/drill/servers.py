@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `script/drill cluster` does. Needs ENVDIAL_BINARY, ENVDIAL_CONSUL, root, and namespaces of its own."""
+"""What `script/drill servers` does. Needs ENVDIAL_BINARY, ENVDIAL_CONSUL, root, and namespaces of its own."""
 
 import argparse
 import contextlib
@@ -13,16 +13,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import history  # noqa: E402  (found only now)
-from cluster_faults import CLUSTER_FAULTS  # noqa: E402
 from pod_faults import POD_FAULTS  # noqa: E402
 from rounds import LOOK_EVERY, Drill  # noqa: E402
+from server_faults import SERVER_FAULTS  # noqa: E402
 from support import network, report  # noqa: E402
 
 LEAST_INJECTIONS = 20  # of each kind: fewer make no percentile that could be judged
 QUICK_MEDIAN, QUICK_P99 = 1.0, 2.0  # seconds after refused or swallowed connects
-KINDS = (*POD_FAULTS, *CLUSTER_FAULTS)
+KINDS = (*POD_FAULTS, *SERVER_FAULTS)
 MOST_PODS = 20  # a transaction of Consul's takes 64 operations
-KEPT = Path("build/drill/cluster")
+KEPT = Path("build/drill/servers")
 HEADINGS = ("fault", "injected", "pods hit", "noticed: median", "p99", "newest value: median", "p99", "most", "bound")
 
 
@@ -84,7 +84,7 @@ def verdict(drill, chosen):
 
 def turns(drill):
     """Each kind of fault once in a turn, in another order each time: those of all pods between those of each pod."""
-    kinds = drill.random.sample(CLUSTER_FAULTS, len(CLUSTER_FAULTS))
+    kinds = drill.random.sample(SERVER_FAULTS, len(SERVER_FAULTS))
     left = []
     for kind in kinds:
         yield lambda kind=kind: drill.cluster_round(kind)
@@ -123,7 +123,7 @@ def run(drill, ending):
 
 
 def options():
-    arguments = argparse.ArgumentParser(prog="script/drill cluster")
+    arguments = argparse.ArgumentParser(prog="script/drill servers")
     arguments.add_argument("--faults", type=int, default=10_000)
     arguments.add_argument("--minutes", type=float)
     arguments.add_argument("--pods", type=int, default=10, choices=range(1, MOST_PODS + 1), metavar="N")
@@ -154,7 +154,7 @@ def main():
     network.need_own_namespaces()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     ending = Ending(chosen)
-    print(f"cluster: three servers, {chosen.pods} pods, seed {chosen.seed}", flush=True)
+    print(f"servers: three of Consul, {chosen.pods} pods, seed {chosen.seed}", flush=True)
     with place() as where:
         drill = Drill(where, random.Random(chosen.seed), chosen.pods)
         run(drill, ending)
@@ -168,7 +168,7 @@ def main():
             consul=f"three servers, {chosen.pods} pods",
         )  # fmt: skip
         if wrong := verdict(drill, chosen):
-            sys.exit("cluster: " + "\n  ".join(wrong))
+            sys.exit("servers: " + "\n  ".join(wrong))
 
 
 main()
