@@ -23,7 +23,9 @@ base::HttpResponse PlainAnswer(int status, std::string text) {
   return {.status = status, .headers = {{"content-type", "text/plain"}}, .body = std::move(text)};
 }
 
-Cluster::Cluster() { history_.push_back({.index = raft_index_, .keys = {}, .tombstones = {}}); }
+Cluster::Cluster() : is_old_(World::Get().Draw(2) == 0) {
+  history_.push_back({.index = raft_index_, .keys = {}, .tombstones = {}});
+}
 
 void Cluster::Put(const std::string& key, const std::string& value) {
   if (leaderless_) return;
@@ -87,7 +89,7 @@ void Cluster::LoseLeader(FaultPtr fault, std::chrono::nanoseconds time) {
   leaderless_ = std::move(fault);
   leaderless_since_ = World::Get().now().mono;
   deposed_.reset();
-  Wake();
+  if (World::Get().Draw(2) == 0) EndPolls();
   World::Get().After(time, Whose::kWorld, [this, heals = heals_] {
     if (heals != heals_) return;
     leaderless_.reset();
@@ -199,24 +201,22 @@ void Cluster::Send(const Source& source, const Query& query, const Reply& reply)
 base::HttpResponse Cluster::Render(const Source& source, const Query& query) const {
   if (!source.error.empty()) return PlainAnswer(500, source.error);
   const Moment& moment = history_[source.moment];
-  base::HttpResponse response{.status = 200,
-                              .headers = {{"content-type", "application/json"},
-                                          {"x-consul-index", std::to_string(IndexOf(moment, query))},
+  base::HttpResponse response{.status = 404,
+                              .headers = {{"x-consul-index", std::to_string(IndexOf(moment, query))},
                                           {"x-consul-knownleader", source.known_leader ? "true" : "false"},
                                           {"x-consul-lastcontact", std::to_string(source.last_contact.count())}},
                               .body = {}};
   for (const auto& [key, entry] : moment.keys) {
     if (!Matches(query, key)) continue;
     response.body += (response.body.empty() ? "[" : ",") +
-                     ("{\"LockIndex\":0,\"Key\":\"" + key + "\",\"Flags\":0,\"Value\":\"") +
-                     test::EncodeBase64(entry.value) +
-                     "\",\"CreateIndex\":1,\"ModifyIndex\":" + std::to_string(entry.modify_index) + "}";
+                     ("{\"LockIndex\":0,\"Key\":\"" + key + "\",\"Flags\":0,\"Value\":") +
+                     (entry.value.empty() ? "null" : '"' + test::EncodeBase64(entry.value) + '"') +
+                     ",\"CreateIndex\":1,\"ModifyIndex\":" + std::to_string(entry.modify_index) + "}";
   }
-  if (response.body.empty()) {
-    response.status = 404;
-  } else {
-    response.body += "]";
-  }
+  if (response.body.empty()) return response;
+  response.body += "]";
+  response.status = 200;
+  response.headers.emplace_back("content-type", "application/json");
   return response;
 }
 
@@ -231,16 +231,39 @@ Cluster::Ticket Cluster::Ask(std::size_t server, Query query, Reply reply) {
   if (source.cause && source.known_leader && Behind(source, query)) source.cause->Seen();  // it would be answered
   const auto most = query.wait + query.wait / 16;
   const auto wait = query.wait + (most - query.wait) * static_cast<std::int64_t>(World::Get().Draw(1000)) / 1000;
-  waiting_.emplace(ticket, Waiting{server, std::move(query), std::move(reply), source.moment});
+  waiting_.emplace(ticket, Waiting{server, std::move(query), std::move(reply), source});
   World::Get().After(wait, Whose::kWorld, [this, ticket] { Expire(ticket); });
   return ticket;
 }
 
+// Held to its end, a poll is answered from what was known when it began, or when last something was applied.
 void Cluster::Expire(Ticket ticket) {
   auto node = waiting_.extract(ticket);
   if (node.empty()) return;
-  Waiting& one = node.mapped();
-  Send(SourceOf(one.server, one.query), one.query, one.reply);
+  const Waiting& one = node.mapped();
+  Send(one.seen, one.query, one.reply);
+}
+
+void Cluster::EndPolls() {
+  std::vector<std::pair<Waiting, Source>> ended;
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    Source source = SourceOf(it->second.server, it->second.query);
+    if (source.error.empty()) {
+      ++it;
+      continue;
+    }
+    source.error = "rpc error making call: EOF";
+    ended.emplace_back(std::move(it->second), std::move(source));
+    it = waiting_.erase(it);
+  }
+  for (const auto& [one, source] : ended) Send(source, one.query, one.reply);
+}
+
+bool Cluster::IsNews(const Source& source, const Waiting& one) const {
+  const Moment& now = history_[source.moment];
+  if (IndexOf(now, one.query) <= one.query.index) return false;
+  const bool was_absent = !one.query.recurse && !history_[one.seen.moment].keys.contains(one.query.name);
+  return is_old_ || !was_absent || now.keys.contains(one.query.name);
 }
 
 void Cluster::Wake() {
@@ -248,16 +271,20 @@ void Cluster::Wake() {
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     Waiting& one = it->second;
     Source source = SourceOf(one.server, one.query);
-    // An open poll that a restore overtakes is answered from before it (seen with Consul 1.20).
-    const bool restored = source.error.empty() && history_[source.moment].index < history_[one.seen].index;
-    const bool news = source.error.empty() && IndexOf(history_[source.moment], one.query) > one.query.index;
-    if (source.error.empty() && !news && !restored) {
-      const bool late = source.known_leader && Behind(source, one.query);  // without the fault it would be answered now
-      if (source.cause && late) source.cause->Seen();
+    if (!source.error.empty()) {
       ++it;
       continue;
     }
-    if (restored) source.moment = one.seen;
+    // An open poll that a restore overtakes is answered from before it (seen with Consul 1.20).
+    const bool restored = history_[source.moment].index < history_[one.seen.moment].index;
+    if (!IsNews(source, one) && !restored) {
+      const bool late = source.known_leader && Behind(source, one.query);  // without the fault it would be answered now
+      if (source.cause && late) source.cause->Seen();
+      if (source.moment != one.seen.moment) one.seen = std::move(source);
+      ++it;
+      continue;
+    }
+    if (restored) source.moment = one.seen.moment;
     due.emplace_back(std::move(one), std::move(source));
     it = waiting_.erase(it);
   }

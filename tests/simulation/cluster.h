@@ -21,7 +21,7 @@ namespace envdial::simulation {
 inline constexpr std::size_t kServers = 3;
 
 // A cluster of Consul servers, as far as the KV API shows it: one history of what was committed, a leader, followers
-// that lag, blocking queries. What is known of the real one is in docs/architecture.md and in tests/consul.
+// that lag, blocking queries. What is known of the real ones is in docs/consul.md; it is a modern or an old one.
 class Cluster {
  public:
   struct Entry {
@@ -53,7 +53,7 @@ class Cluster {
   // Writes; they do nothing while there is no leader.
   void Put(const std::string& key, const std::string& value);
   void Delete(const std::string& key);
-  // Faults, each until its end.
+  // Faults, each until its end. A leader that dies ends the polls that wait for it, one that steps down does not.
   void LoseLeader(FaultPtr fault, std::chrono::nanoseconds time);
   // There is a new leader at once, but the old one does not know it yet, and answers from what it had.
   void DeposeLeader(FaultPtr fault, std::chrono::nanoseconds time);
@@ -81,12 +81,6 @@ class Cluster {
     std::size_t moment = 0;  // the newest that it has applied
     FaultPtr held_back;
   };
-  struct Waiting {
-    std::size_t server;
-    Query query;
-    Reply reply;
-    std::size_t seen;  // the moment at which it began to wait
-  };
   // Where an answer comes from, or why there is none.
   struct Source {
     std::size_t moment = 0;
@@ -95,18 +89,27 @@ class Cluster {
     std::string error;
     FaultPtr cause{};  // of its being another than without faults
   };
+  struct Waiting {
+    std::size_t server;
+    Query query;
+    Reply reply;
+    Source seen;  // when it began to wait, or when last something was applied
+  };
 
   Source SourceOf(std::size_t server, const Query& query) const;
   std::uint64_t IndexOf(const Moment& moment, const Query& query) const;
   base::HttpResponse Render(const Source& source, const Query& query) const;
   bool Behind(const Source& source, const Query& query) const;
+  bool IsNews(const Source& source, const Waiting& one) const;
   void Send(const Source& source, const Query& query, const Reply& reply) const;
   void Commit(Moment next);
   void Replace(Moment next);
   void Applied(std::size_t server, std::size_t moment);
+  void EndPolls();
   void Wake();
   void Expire(Ticket ticket);
 
+  bool is_old_;  // as Consul 1.8: a poll for an absent key is woken by any write
   std::vector<Moment> history_;
   std::map<std::string, std::vector<Change>> changes_;
   std::uint64_t raft_index_ = 20;
