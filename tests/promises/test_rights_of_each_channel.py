@@ -110,7 +110,7 @@ class RightsOfEachChannel(EndToEndTest):
         self.assertNotIn(b"5ec3e7", Path(f"/proc/{pod.pid}/cmdline").read_bytes())
 
     def intrude(self, *gids):
-        """A sidecar that shares its run directory with a group, and what another user of each of these groups can do."""
+        """A sidecar that shares its run directory with a group, and tells what another user of each group can do."""
         before = ("setpriv", "--groups", GROUP, "--") if IS_ROOT else ()
         run_dir = self.where / "run"
         arguments = one_dial("--group", GROUP)

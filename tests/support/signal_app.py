@@ -10,8 +10,8 @@ from support import processes
 from support.sidecar import env_text
 from support.waiting import eventually
 
-# Says what the env file says at each SIGHUP, and does what it is told: "catch" installs the handler. It writes without a
-# buffer, since a signal may come while it writes.
+# Says what the env file says at each SIGHUP, and does what it is told: "catch" installs the handler. It writes without
+# a buffer, since a signal may come while it writes.
 APP = """
 import json, os, signal, sys
 def say(text):
