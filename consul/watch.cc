@@ -185,6 +185,9 @@ class Watch::Poller {
          now);
   }
 
+  // Rule 10.
+  bool IsFresh() const { return question_.answer.known_leader && question_.answer.last_contact <= kMaxFreshContact; }
+
   // Hands what is believed of the answer to the listener. `complete`: all that had to be confirmed was.
   Scrutinised Deliver(Now now, bool complete) {
     Scrutinised scrutinised =
@@ -194,7 +197,7 @@ class Watch::Poller {
     base::Reading& reading = scrutinised.reading;
     reading.unbroken = IsUnbroken(policy_, question_.answer.index) && scrutinised.restored == 0;
     reading.complete = complete;
-    reading.fresh = complete && question_.answer.known_leader && question_.answer.last_contact <= kMaxFreshContact;
+    reading.fresh = complete && IsFresh();
     reading.contact = ContactOf(question_.answered, question_.answer.last_contact, now);
 
     status_.connected = true;
@@ -220,6 +223,7 @@ class Watch::Poller {
                       .news = scrutinised.news,
                       .restored = scrutinised.restored > 0,
                       .confirmed = !question_.confirmations.empty(),
+                      .fresh = IsFresh(),
                       .took = question_.answered - question_.asked,
                       .handling = question_.handling + base::ThreadCpuTime() - cpu_since},
          now);

@@ -53,7 +53,9 @@ PolicyStep AfterAnswer(const PolicyOptions& options, PolicyState state, const Po
 
   // Not after a plain read: where those succeed and held polls fail at once, the back-off must go on growing.
   if (held) state.backoff_step = 0;
-  state.index = backwards || answer.refuted ? 0 : Normalised(answer.index);
+  // Held to its end, a poll tells of the leader as it was when the poll began; how it is now, a plain read tells.
+  const bool outdated = held && !answer.fresh && answer.took >= options.wait;
+  state.index = backwards || answer.refuted || outdated ? 0 : Normalised(answer.index);
   state.unbroken = !backwards;
   step.state = state;
   return step;

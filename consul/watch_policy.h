@@ -13,8 +13,8 @@
 
 namespace envdial::consul {
 
-// What a watch does next, as a pure function: state, event, now → state, delay. Rules 2, 3, 4 and 8 of "How Consul's
-// answers are read" are decided here, and nowhere else.
+// What a watch does next, as a pure function: state, event, now → state, delay. Rules 2, 3, 4, 8 and 10 of "How
+// Consul's answers are read" are decided here, and nowhere else.
 
 // A poll that brings nothing new, or comes from a watch that started over, costs a token (rule 4).
 inline constexpr double kMaxTokens = 5;
@@ -57,6 +57,7 @@ struct PollAnswered {
   bool restored = false;                // a lower ModifyIndex was taken
   bool confirmed = false;               // single keys were asked for before it could be believed
   bool refuted = false;                 // and said otherwise, so that it was not used
+  bool fresh = true;                    // its server knew a leader and had heard of it lately (rule 10)
   std::chrono::nanoseconds took{};      // from the request to the answer
   std::chrono::nanoseconds handling{};  // processor time from the first byte to the listener's return
 };

@@ -94,6 +94,9 @@ TEST(WatchPolicy, AfterAnAnswer) {
        none,
        4},
       {"refuted", 7, 5, {.index = 8, .confirmed = true, .refuted = true, .took = 1ms}, 0, 5ms, none, 3},
+      {"an old leader at the wait's end", 7, 5, {.index = 7, .fresh = false, .took = kWait}, 0, 0ms, none, 5},
+      {"an old leader before its end", 7, 5, {.index = 9, .fresh = false, .took = 100ms}, 9, 5ms, none, 4},
+      {"an old leader in a plain read", 0, 5, {.index = 7, .fresh = false, .took = kWait}, 7, 0ms, none, 5},
       {"the greatest index", 7, 5, {.index = ~0ULL, .news = true, .took = 1ms}, ~0ULL, 5ms, none, 5},
   };
   for (const Row& row : kRows) {
