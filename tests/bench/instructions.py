@@ -31,7 +31,7 @@ MARGIN = 0.10
 # Another compiler or another libcurl counts otherwise: there it shows only what grew out of all proportion.
 BUDGETED_SYSTEM, MARGIN_ELSEWHERE = "debian 12", 1.0
 PATIENCE = 120.0  # seconds; programs run some fifty times slower under callgrind
-SHOWN = 25  # functions
+SHOWN, WIDTH = 25, 140  # functions, and characters of their names
 
 
 def system():
@@ -121,7 +121,7 @@ def by_function(profiles):
 
 
 def annotated(profile):
-    command = ["callgrind_annotate", "--threshold=100", "--show-percs=no", profile]
+    command = ["callgrind_annotate", "--threshold=100", "--show-percs=no", "--auto=no", profile]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for instructions, function in re.findall(r"^ *([\d,]+) +(.+?)(?: \[[^\]]*\])?$", text, re.MULTILINE):
         if function != "PROGRAM TOTALS":
@@ -153,7 +153,7 @@ def compare(own, other):
         rows = [("growth", "now", f"function, in a {figure}")]
         for function in sorted(growth, key=lambda each: -abs(growth[each]))[:SHOWN]:
             if abs(growth[function]) >= 1:
-                rows.append((f"{growth[function]:+,.0f}", f"{now[function]:,.0f}", function))
+                rows.append((f"{growth[function]:+,.0f}", f"{now[function]:,.0f}", function[:WIDTH]))
         print()
         report.print_table(rows)
 
