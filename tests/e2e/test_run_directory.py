@@ -100,11 +100,11 @@ class RunDirectory(EndToEndTest):
         second = self.sidecar(other_consul, *one_dial("--instance", "the-second"), name="second", run_dir=first.run_dir)
         # Whoever is first has it: where that is the old one, the new one ends and says so.
         second.start()
-        eventually("one of them has it", lambda: (first.run_dir / "env").exists())
+        eventually("one says who has it", lambda: second.ended() or first.log_lines("held by.*the-second"))
         if second.ended():
+            self.assertIn("the-first", second.log())
             self.assert_whole(first, 500)
             return
-        first.wait_log("held by.*the-second")
         always("it is left alone", lambda: second.env_text() == env_text(MAX_CONCURRENT=700), 2.5)
 
     def test_modes_and_group(self):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`envdial watch`: a line for each value and each change, across restarts of the sidecar."""
 
+import itertools
 import subprocess
 import threading
 
@@ -72,12 +73,13 @@ class WatchCommand(EndToEndTest):
         expected.append("A='2'\n")
         watcher.wait_for(*expected)
         sidecar.kill()
-        eventually("it says that the sidecar is gone", lambda: len(watcher.complaints) == 2)
+        eventually("it says that the sidecar is gone", lambda: len(watcher.complaints) >= 2)
         consul.put("hunt/b", "changed meanwhile")
         sidecar.start_ready()
         expected.append("B='changed meanwhile'\n")
         watcher.wait_for(*expected)
-        self.assertEqual(len(watcher.complaints), 2, watcher.complaints)
+        # A sidecar that ends may be seen to reset a connection first, and to refuse the next ones.
+        self.assertTrue(all(one != next for one, next in itertools.pairwise(watcher.complaints)), watcher.complaints)
 
     def test_prints_nothing_before_there_is_a_value(self):
         consul = self.start_consul()
