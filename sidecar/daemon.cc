@@ -87,6 +87,7 @@ Daemon::Daemon(const DaemonContext& context, RunOptions options, guard::Config c
       log_(context.log),
       loop_(context.loop),
       app_parent_(context.app_parent),
+      service_(context.service),
       files_(base::MakeFileSystem()),
       deadline_(loop_, [this](base::Now now) { Advance(now); }) {}
 
@@ -174,6 +175,7 @@ void Daemon::End(const std::string& why) {
   // So that the next process knows how old the values are, to the second rather than to the minute.
   if (ledger_->snapshot().version > 0) store_->Save(ledger_->ToKept(), base::ReadClock());
   log_.Info(why);
+  if (service_ != nullptr) service_->TellStopping();
   loop_.Stop();
 }
 
@@ -225,6 +227,7 @@ void Daemon::Advance(base::Now now) {
   if (refreshed.published) journal_->Published(snapshot, refreshed.changed);
   journal_->State(snapshot.state);
   ArmDeadline(now);
+  if (service_ != nullptr) TellServiceManager();
   if (options_.once) EndOnce(now);
   if (refreshed.published && app_parent_ != nullptr) TellAppParent(now);
 }
@@ -236,6 +239,15 @@ void Daemon::TellAppParent(base::Now now) {
     values.dials.emplace_back(config_.dials[i].env, snapshot.dials[i].value.value_or(""));
   }
   app_parent_->OnValues(values, now);
+}
+
+// Who is started after us finds the files. Not so the signal: whom it is for may be started after us, too.
+void Daemon::TellServiceManager() {
+  const base::Snapshot& snapshot = ledger_->snapshot();
+  const bool delivered = std::ranges::none_of(channels_->records(), [](const ChannelRecord& record) {
+    return record.error && record.name != inject::kChannelSignal;
+  });
+  service_->Tell(snapshot.version > 0 && delivered, ServiceStatus(config_, snapshot));
 }
 
 void Daemon::SaveContact(base::Now now) {

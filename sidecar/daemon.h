@@ -19,6 +19,7 @@
 #include "sidecar/journal.h"
 #include "sidecar/log.h"
 #include "sidecar/options.h"
+#include "sidecar/service_notifier.h"
 #include "sidecar/store_keeper.h"
 #include "sidecar/values.h"
 #include "sidecar/view.h"
@@ -32,6 +33,8 @@ struct DaemonContext {
   // The app's parent, where that lives in this process: told of each publication once it is on every channel. All
   // signals are its business then.
   ValuesListener* app_parent = nullptr;
+  // Where a service manager started this process and wants to be told.
+  ServiceNotifier* service = nullptr;
 };
 
 // The sidecar: the object graph as members, in the order in which they need each other, and the way of the data from
@@ -68,6 +71,7 @@ class Daemon : private inject::ControlContent, private GroupListener {
   void SaveContact(base::Now now);
   inject::Freshness FreshnessNow(base::Now now) const;
   void TellAppParent(base::Now now);
+  void TellServiceManager();
   void ArmDeadline(base::Now now);
   void EndOnce(base::Now now);
   View MakeView() const;
@@ -78,6 +82,7 @@ class Daemon : private inject::ControlContent, private GroupListener {
   base::Now started_{};
   base::EventLoop& loop_;
   ValuesListener* app_parent_;
+  ServiceNotifier* service_;
   std::unique_ptr<base::FileSystem> files_;
   std::unique_ptr<base::HttpClient> http_;
   std::optional<CredentialKeeper> credentials_;

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <utility>
 
 #include "sidecar/client_commands.h"
@@ -12,6 +13,7 @@
 #include "sidecar/exec_command.h"
 #include "sidecar/load_dials.h"
 #include "sidecar/memory.h"
+#include "sidecar/service_notifier.h"
 
 namespace envdial::sidecar {
 namespace {
@@ -21,7 +23,14 @@ int Run(RunOptions options) {
   if (!config) return config.error();
   Log log(options.log_format, options.log_level);
   auto loop = base::EventLoop::Create();
-  auto daemon = loop ? Daemon::Create({*loop, log}, std::move(options), std::move(*config))
+  std::optional<ServiceNotifier> service;
+  if (const auto manager = TakeServiceManager(); !manager) {
+    log.Warn("no service manager is told: " + manager.error().message);
+  } else if (loop && *manager) {
+    service.emplace(*loop, log, **manager);
+  }
+  auto daemon = loop ? Daemon::Create({.loop = *loop, .log = log, .service = service ? &*service : nullptr},
+                                      std::move(options), std::move(*config))
                      : std::unexpected(std::move(loop.error()));
   if (!daemon) {
     log.Error("cannot work: " + daemon.error().message);

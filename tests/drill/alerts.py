@@ -80,7 +80,7 @@ class Scene:
     def live(self):
         """Turns the dial while Prometheus looks; and an app says that it follows."""
         seen = "count(envdial_build_info)"
-        eventually("all are scraped", lambda: [FLEET + 1] == [value for _, value in self.prometheus.query(seen)], within=60, every=0.2)
+        eventually("all are scraped", lambda: self.prometheus.query(seen)[-1:] == [({}, FLEET + 1)], within=60, every=0.2)
         for value in range(701, 721):
             self.consul.put("hunt/max-concurrent", value)
             self._wait_value(value)
@@ -95,9 +95,9 @@ class Scene:
         hunt = self.fleet[0].sidecar
         hunt.env_file.unlink()
         hunt.env_file.mkdir()  # so that no file can be renamed over it
-        for slot in self._slots():
+        for slot in self._new_slots():
             slot.unlink(missing_ok=True)
-            slot.mkdir()
+            slot.mkdir()  # so that none can be written
         self._token.unlink()
         self.fleet[-1].sidecar.kill()
         self.consul.put("hunt/max-concurrent", 800)
@@ -113,15 +113,15 @@ class Scene:
         self.consul.put("hunt/difficulty", "hard")
         self.consul.put("new/limit", 5)
         self._token.write_text("a-token")
-        for path in [self.fleet[0].sidecar.env_file, *self._slots()]:
+        for path in [self.fleet[0].sidecar.env_file, *self._new_slots()]:
             path.rmdir()
         self.fleet[-1].sidecar.start()
         self._wait_value(900)
         self.fleet[1].say_applied(self.fleet[1].sidecar.snapshot()["version"])
         self.blind.set_targets(self._jobs())
 
-    def _slots(self):
-        return [self.fleet[0].sidecar.state_dir / f"last-known-good.{slot}" for slot in (0, 1)]
+    def _new_slots(self):
+        return [self.fleet[0].sidecar.state_dir / f"last-known-good.{slot}.tmp" for slot in (0, 1)]
 
     def firing(self):
         """Names of alerts. That no sidecar is seen can only be told where none is."""
