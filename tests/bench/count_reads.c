@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "envdial.h"
+#include "clients/c/envdial.h"
 
 int main(int count, char** arguments) {
   envdial_dials* dials = NULL;

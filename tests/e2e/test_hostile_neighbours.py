@@ -76,7 +76,7 @@ class HostileNeighbours(EndToEndTest):
         with open(output, "wb") as file:
             process = processes.start([*arguments, "--seed", self.seed], file)
         try:
-            eventually(f"{kind} neighbours are on", lambda: output.read_text().startswith("on\n"), within=60)
+            eventually(f"{kind} neighbours are on", lambda: output.read_text().startswith("on\n"), within=180)
             report = collections.Counter()
             yield report
             process.send_signal(signal.SIGTERM)
