@@ -79,12 +79,14 @@ class Scene:
 
     def live(self):
         """Turns the dial while Prometheus looks; and an app says that it follows."""
-        seen = "count(envdial_build_info)"
-        eventually("all are scraped", lambda: self.prometheus.query(seen)[-1:] == [({}, FLEET + 1)], within=60, every=0.2)
+        eventually("all are scraped", self._all_are_scraped, within=60, every=0.2)
         for value in range(701, 721):
             self.consul.put("hunt/max-concurrent", value)
             self._wait_value(value)
         self.fleet[1].say_applied(self.fleet[1].sidecar.snapshot()["version"])
+
+    def _all_are_scraped(self):
+        return self.prometheus.query("count(envdial_build_info)") == [({}, FLEET + 1)]
 
     def _wait_value(self, value):
         for pod in self.fleet[:2]:
