@@ -14,7 +14,6 @@ sys.path.insert(0, str(tree.source_dir() / "tests/drill"))
 
 import mutants  # noqa: E402  (found only now)
 
-_CASE = re.compile(r"^TEST(?:_F)?\((\w+), (\w+)\)", re.MULTILINE)
 _TARGET = re.compile(r"(?:add_executable|envdial_tests)\(\s*(\w+)")
 _PARTS = re.compile(r"foreach\(part ([^)]*)\)")
 _PATCH = "tests/drill/mutants/version_restarts.patch"
@@ -22,7 +21,7 @@ _PATCH = "tests/drill/mutants/version_restarts.patch"
 
 def check(top: pathlib.Path) -> list[str]:
     """What is wrong with the mutants of the tree `top`, one sentence each."""
-    tests, targets = _tests(top), _targets(top)
+    tests, targets = tree.tests(top), _targets(top)
     found = []
     for path in sorted((top / "tests/drill/mutants").iterdir()):
         try:
@@ -34,17 +33,6 @@ def check(top: pathlib.Path) -> list[str]:
         found += [f"{path.name}: there is no test {name}" for name in mutant.tests if name not in tests]
         found += [f"{path.name}: there is no target {name}" for name in mutant.targets if name not in targets]
     return found
-
-
-def _tests(top: pathlib.Path) -> set[str]:
-    """As ctest calls them, as far as the sources tell: GoogleTest's of the rooms, and the files that run envdial."""
-    names = set()
-    for path in (top / "tests").glob("*/*_test.cc"):
-        for suite, case in _CASE.findall(path.read_text(encoding="utf-8")):
-            names.add(f"{path.parent.name}.{suite}.{case}")
-    for path in (top / "tests").glob("*/test_*.py"):
-        names.add(f"{path.parent.name}.{path.stem.removeprefix('test_')}")
-    return names
 
 
 def _targets(top: pathlib.Path) -> set[str]:

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-import os
 import re
-import subprocess
 import unittest
 
 import tree
@@ -18,10 +16,7 @@ class SecurityPageTest(unittest.TestCase):
         self.rows = _ROW.findall(page[page.index(_CLAIMS) :])
 
     def test_each_line_of_the_threat_model_names_tests_that_there_are(self):
-        listed = subprocess.run(
-            ["ctest", "--test-dir", os.environ["ENVDIAL_BINARY_DIR"], "-N"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True,
-        ).stdout  # fmt: skip
+        known = tree.tests(self.top)
         self.assertTrue(self.rows)
         for row in self.rows:
             for name in re.findall("`([^`]+)`", row):
@@ -33,7 +28,7 @@ class SecurityPageTest(unittest.TestCase):
                     elif command == "script/drill":
                         self.assertIn(f"\n#        {command} {arguments[0]} ", (self.top / command).read_text())
                     else:
-                        self.assertRegex(listed, rf"Test +#\d+: .*{re.escape(name)}")
+                        self.assertTrue(any(name in test for test in known))
 
     def test_no_line_is_without_one(self):
         page = (self.top / "docs/security.md").read_text()

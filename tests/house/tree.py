@@ -3,7 +3,9 @@
 
 import os
 import pathlib
+import re
 
+_CASE = re.compile(r"^TEST(?:_F)?\((\w+), (\w+)\)", re.MULTILINE)
 _NOT_OURS = {".git", "build", "__pycache__"}
 
 
@@ -27,3 +29,14 @@ def write_tree(top: pathlib.Path, contents: dict[str, str]) -> None:
         path = top / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+
+
+def tests(top: pathlib.Path) -> set[str]:
+    """As ctest calls them, as far as the sources tell: GoogleTest's of the rooms, and the files that run envdial."""
+    names = set()
+    for path in (top / "tests").glob("*/*_test.cc"):
+        for suite, case in _CASE.findall(path.read_text(encoding="utf-8")):
+            names.add(f"{path.parent.name}.{suite}.{case}")
+    for path in (top / "tests").glob("*/test_*.py"):
+        names.add(f"{path.parent.name}.{path.stem.removeprefix('test_')}")
+    return names
