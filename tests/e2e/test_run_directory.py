@@ -5,10 +5,12 @@ import fcntl
 import os
 import shutil
 import stat
+import subprocess
 import threading
 
 from support import footprint, unix_http
 from support.case import KEY, NAME, EndToEndTest, one_dial
+from support.rights import NO_CAPABILITIES
 from support.sidecar import env_text
 from support.waiting import always, eventually
 
@@ -132,6 +134,25 @@ class RunDirectory(EndToEndTest):
         shutil.rmtree(sidecar.run_dir)
         self.assert_whole(sidecar, 500)
         check()
+
+    def test_a_volume_as_a_kubelet_makes_it(self):
+        """It is there already, somebody else's, open to all who mount it, and gives its group (fsGroup) to what is in it."""
+        group, root = 4242, () if os.geteuid() == 0 else ("sudo", "-n")
+        volumes = [self.where / "pod" / name for name in ("run", "state")]
+        for volume in volumes:
+            volume.mkdir(parents=True)
+            subprocess.run([*root, "chown", f"65534:{group}", volume], check=True)
+            subprocess.run([*root, "chmod", "2777", volume], check=True)
+        unprivileged = {"make_run_dir": False, "before": NO_CAPABILITIES}
+        first = self.sidecar(self.consul, *one_dial("--require-unprivileged"), **unprivileged).start_ready()
+        for path, mode in ((first.env_file, 0o640), (first.run_dir / "snapshot", 0o640), (first.socket, 0o660)):
+            self.assertEqual((mode_of(path), path.lstat().st_gid), (mode, group), path)
+        self.assertEqual(mode_of(volumes[1] / "last-known-good.0"), 0o600)
+        kept = first.env_file.stat().st_ino
+        first.kill()
+        second = self.sidecar(self.consul, *one_dial("--require-unprivileged"), **unprivileged).start_ready()
+        self.assertEqual(second.env_file.stat().st_ino, kept, "a restart changes nothing")
+        self.assertEqual(second.log_lines("warn"), [])
 
     def test_rights_do_not_follow_the_umask(self):
         for umask in (0o000, 0o077):
