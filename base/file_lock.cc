@@ -25,7 +25,7 @@ std::string ReadOwner(int fd) {
   const ssize_t size = ::pread(fd, bytes.data(), bytes.size(), 0);
   std::string owner(bytes.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
   owner.resize(std::min(owner.find('\n'), owner.size()));
-  std::ranges::replace_if(owner, [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }, '?');
+  std::ranges::replace_if(owner, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
   return owner.empty() ? "another process" : owner;
 }
 

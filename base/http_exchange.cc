@@ -33,7 +33,7 @@ bool IsAddress(const std::string& host) {
   return ::inet_pton(AF_INET, host.c_str(), &ipv4) == 1 || ::inet_pton(AF_INET6, without_zone.c_str(), &ipv6) == 1;
 }
 
-bool IsControl(char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }
+bool IsControl(unsigned char c) { return c < ' ' || c == 0x7f; }
 
 // The part of a URL before the path; over TLS, its name is the one that libcurl checks. A zone's "%" stands as "%25"
 // there (RFC 6874).

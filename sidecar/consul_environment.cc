@@ -76,7 +76,7 @@ base::Result<void> ReadSecrets(consul::Options& options) {
   options.token = *std::move(token);
   options.files.token = Variable("CONSUL_HTTP_TOKEN_FILE");
   options.basic_auth = Variable("CONSUL_HTTP_AUTH");
-  const bool printable = std::ranges::all_of(options.basic_auth, [](char c) { return c >= 0x20 && c != 0x7f; });
+  const bool printable = std::ranges::all_of(options.basic_auth, [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
   if (!printable) return Fail(ErrorKind::kInvalid, "CONSUL_HTTP_AUTH has a control character or is not ASCII");
   return {};
 }

@@ -171,8 +171,9 @@ TEST_F(CommandLineTest, ATokenWithALineBreakInsideIsRefusedAndNotTold) {
 
 TEST_F(CommandLineTest, WhatCannotBeMeantOfAConnectionIsRefusedRatherThanIgnored) {
   const std::pair<const char*, const char*> kRows[] = {
-      {"CONSUL_HTTP_SSL", "yes"},    {"CONSUL_HTTP_SSL_VERIFY", "2"}, {"CONSUL_CLIENT_CERT", "/cert.pem"},
-      {"CONSUL_CLIENT_KEY", "/key"}, {"CONSUL_HTTP_AUTH", "a:b\n"},   {"CONSUL_TLS_SERVER_NAME", "a b"},
+      {"CONSUL_HTTP_SSL", "yes"},        {"CONSUL_HTTP_SSL_VERIFY", "2"}, {"CONSUL_CLIENT_CERT", "/cert.pem"},
+      {"CONSUL_CLIENT_KEY", "/key"},     {"CONSUL_HTTP_AUTH", "a:b\n"},   {"CONSUL_HTTP_AUTH", "a:\xc3\xb6"},
+      {"CONSUL_TLS_SERVER_NAME", "a b"},
   };
   for (const auto& [name, value] : kRows) {
     const Variable variable(name, value);
