@@ -2,6 +2,7 @@
 """The chart: what it renders, what it refuses, and with which words. The server's view: script/drill cluster."""
 
 import difflib
+import json
 import os
 import tempfile
 import unittest
@@ -49,6 +50,7 @@ REFUSED = {
     "admission.actions={Forbid}": "/admission/actions",
     "dials.configMap=Not_A_Name": "/dials/configMap",
     "podMonitor.interval=often": "/podMonitor/interval",
+    "prometheusRule.enabled=1": "/prometheusRule/enabled",
     "replicas=3": "replicas",
 }
 
@@ -111,6 +113,16 @@ class Chart(unittest.TestCase):
         self.assertEqual(ours, theirs)
         self.assertEqual(included["volumes"], copied["volumes"])
 
+    def test_alerts_and_dashboard_are_those_of_deploy(self):
+        switches = "prometheusRule.enabled=true,dashboard.enabled=true,admission.inject=false,admission.require=false"
+        text = self.rendered("envdial", CHART, "--set", switches)
+        dashboard, rule = sorted(yaml.safe_load_all(text), key=lambda document: document["kind"])
+        self.assertEqual(rule["spec"], yaml.safe_load((TOP / "deploy/prometheus/envdial.rules.yaml").read_text()))
+        kept = json.loads((TOP / "deploy/grafana/envdial.json").read_text())
+        self.assertEqual(json.loads(dashboard["data"]["envdial.json"]), kept)
+        said = kubeconform("-", stdin=text)
+        self.assertEqual(said.returncode, 0, said.stdout + said.stderr)
+
     def test_a_dependency_installs_nothing_cluster_wide(self):
         kinds = [each["kind"] for each in yaml.safe_load_all(self.rendered("hunt", self.including))]
         self.assertEqual(kinds, ["Deployment"])
@@ -141,8 +153,6 @@ class Chart(unittest.TestCase):
                 self.assertIn(words.strip("/").replace("/", "."), said.replace("/", ".").replace("'", ""))
 
     def test_the_schema_knows_every_default(self):
-        import json
-
         schema = json.loads((CHART / "values.schema.json").read_text())
         values = yaml.safe_load((CHART / "values.yaml").read_text())
         self.assertEqual(set(schema["properties"]) - {"global"}, set(values))

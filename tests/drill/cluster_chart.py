@@ -11,7 +11,8 @@ from cluster_pods import ASKS, NEEDS, pod
 from support.waiting import eventually
 
 CHART = "deploy/helm/envdial"
-VALUES = ("--set", "consul.address=http://consul:8500", "--set", "podMonitor.enabled=true")
+MONITORING = "podMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true"
+VALUES = ("--set", "consul.address=http://consul:8500", "--set", MONITORING)
 POLICIES = ("mutatingadmissionpolicy/envdial-inject", "validatingadmissionpolicy/envdial-require")
 
 
@@ -27,11 +28,11 @@ def upgrade(drill, *more):
 
 def install(drill):
     helm(drill, "install", "envdial", CHART, *VALUES)
-    for policy in (*POLICIES, "podmonitor/envdial"):
+    for policy in (*POLICIES, "podmonitor/envdial", "prometheusrule/envdial", "configmap/envdial-dashboard"):
         said = drill.kubectl("get", policy)
         assert said.code == 0, said.text
     wait_for_policies(drill)
-    return "both policies, PodMonitor"
+    return "both policies, PodMonitor, PrometheusRule, dashboard"
 
 
 def creates(drill, thing):
