@@ -20,8 +20,8 @@ build_go_module() {
 }
 
 # Kubernetes' own go.mod replaces modules of its by folders beside it; here each is the module that was published of it,
-# with its checksum in script/kubernetes.sum. The CRDs of the Prometheus Operator are files of its module. $1: the folder
-# to make.
+# with its checksum in script/kubernetes.sum. The CRDs of the Prometheus Operator are files of its module. $1: the
+# folder to make.
 build_kubernetes() {
   local folder=$1 go source module
   local kubernetes=k8s.io/kubernetes operator=github.com/prometheus-operator/prometheus-operator
@@ -54,9 +54,17 @@ unpack_etcd() {
   dpkg-deb -x etcd-server_*.deb etcd && mv etcd/usr/bin/etcd out/
 }
 
+# Prints the program $2, which the variable $1 names; false if it names none.
+named() {
+  [[ -n $2 ]] || return 1
+  [[ -x $2 ]] || die "$1=$2 is not a program that runs here"
+  printf '%s\n' "$2"
+}
+
 # Prints the path of helm.
 find_helm() {
   local program
+  if named HELM "${HELM:-}"; then return; fi
   program=$(cache_dir)/helm-3.19.0/helm
   provide "$program" "helm 3.19.0 (a minute)" build_go_module helm.sh/helm/v3 v3.19.0 helm.sh/helm/v3/cmd/helm \
     'helm.sh/helm/v3 v3.19.0 h1:krVyCGa8fa/wzTZgqw0DUiXuRT5BPdeqE/sQXujQ22k=
@@ -66,6 +74,7 @@ helm.sh/helm/v3 v3.19.0/go.mod h1:Lk/SfzN0w3a3C3o+TdAKrLwJ0wcZ//t1/SDXAvfgDdc=' 
 # Prints the path of kubeconform.
 find_kubeconform() {
   local program
+  if named KUBECONFORM "${KUBECONFORM:-}"; then return; fi
   program=$(cache_dir)/kubeconform-0.7.0/kubeconform
   provide "$program" "kubeconform 0.7.0 (seconds)" build_go_module github.com/yannh/kubeconform v0.7.0 \
     github.com/yannh/kubeconform/cmd/kubeconform \
@@ -87,11 +96,13 @@ provide() {
   shift 2
   mkdir -p "$(cache_dir)"
   (
+    [[ -x $program ]] && exit
     flock 9 # another setup may be making it right now
     [[ -x $program ]] && exit
     say "building $what into $(cache_dir), once"
     in_scratch "$@" 9>&-
-  ) 9>"$(cache_dir)/lock.${program##*/}" >&2 || die "$program could not be made: it needs a Go toolchain of 1.24 or newer
-(for Kubernetes 1.26) that can fetch modules, on the PATH or in /usr/local/go"
+  ) 9>"$(cache_dir)/lock.${program##*/}" >&2 ||
+    die "$program could not be made: it needs a Go toolchain of 1.24 or newer (for Kubernetes 1.26) that can fetch modules,
+on the PATH or in /usr/local/go. HELM and KUBECONFORM may name programs of yours"
   printf '%s\n' "$program"
 }
