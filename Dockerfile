@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# One static program and nothing else: docs/image.md. script/image builds it; `docker build .` does, too.
+# One static program and nothing else: docs/image.md. script/image builds it.
 ARG BASE=debian:bookworm-slim
 FROM $BASE AS build
 COPY deploy/image.lock /envdial/deploy/

@@ -16,6 +16,9 @@ here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 lock=$here/../image.lock
 prefix=/opt/static
 export LC_ALL=C.UTF-8 TZ=UTC DEBIAN_FRONTEND=noninteractive
+# The time that OpenSSL says it was built at: the lock's, so that each build gives the same bytes.
+SOURCE_DATE_EPOCH=$(date --date="$(sed -n 's/^date //p' "$lock")" +%s)
+export SOURCE_DATE_EPOCH
 
 # shellcheck source=deploy/image/flags.sh
 source "$here/flags.sh"
