@@ -41,10 +41,11 @@ curl_flags=(
   --disable-dict --disable-file --disable-ftp --disable-gopher --disable-imap --disable-ldap --disable-ldaps
   --disable-mqtt --disable-pop3 --disable-rtsp --disable-smb --disable-smtp --disable-telnet --disable-tftp
   --without-libssh --without-libssh2 --without-librtmp --without-nghttp2 --without-nghttp3
-  # What Consul's API doesn't need. Proxies of the environment are ignored by promise.
+  # What Consul's API doesn't need. Proxies of the environment are ignored by promise. Of the ways to send a password
+  # only Basic stays, for CONSUL_HTTP_AUTH.
   --disable-proxy --disable-cookies --disable-netrc --disable-hsts --disable-alt-svc --disable-doh --disable-mime
   --disable-form-api --disable-websockets --disable-headers-api --disable-dateparse --disable-progress-meter
-  --disable-http-auth --disable-ntlm --disable-tls-srp --disable-aws --disable-sspi
+  --disable-crypto-auth --disable-ntlm --disable-tls-srp --disable-aws --disable-sspi
   --disable-dnsshuffle --disable-socketpair --disable-libcurl-option --disable-manual --disable-openssl-auto-load-config
   --without-brotli --without-zstd --without-zlib --without-libidn2 --without-libpsl --without-libgsasl
   # The texts of errors stay (--disable-verbose would take them)
