@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Programs that the tests and drills of deploy/ run, made by the Go toolchain as ordinary, pinned modules and kept in
+# Programs that tests, drills and benches run, made by the Go toolchain as ordinary, pinned modules and kept in
 # the cache. Sourced by script/setup after lib.sh. A module's own go.sum holds the checksums of all that it needs; its
 # own is here.
 # shellcheck shell=bash
@@ -82,6 +82,17 @@ find_kubeconform() {
 github.com/yannh/kubeconform v0.7.0/go.mod h1:oHO1wjM16sTRW6s41HJUox+tD69qOTE5ZVQ9HeqX+xM=' "$program"
 }
 
+# Prints the path of consul-template, beside which script/bench and script/drill peers measure.
+find_consul_template() {
+  local program
+  if named CONSUL_TEMPLATE "${CONSUL_TEMPLATE:-}"; then return; fi
+  program=$(cache_dir)/consul-template-0.41.1/consul-template
+  provide "$program" "consul-template 0.41.1 (half a minute)" build_go_module github.com/hashicorp/consul-template \
+    v0.41.1 github.com/hashicorp/consul-template \
+    'github.com/hashicorp/consul-template v0.41.1 h1:6VM6kzyBt7xpHfeSjuSRFO6X0/pPdIy+AJpNlM8PekM=
+github.com/hashicorp/consul-template v0.41.1/go.mod h1:RUPYCBLEnJVxzkJ2O52A20rGEx/K2oz16mPiuRCUWZA=' "$program"
+}
+
 # Prints the path of a folder with kube-apiserver, kubectl, kubelet-env, etcd and crds/.
 find_kubernetes() {
   local folder
@@ -103,6 +114,6 @@ provide() {
     in_scratch "$@" 9>&-
   ) 9>"$(cache_dir)/lock.${program##*/}" >&2 ||
     die "$program could not be made: it needs a Go toolchain of 1.24 or newer (for Kubernetes 1.26) that can fetch modules,
-on the PATH or in /usr/local/go. HELM and KUBECONFORM may name programs of yours"
+on the PATH or in /usr/local/go. HELM, KUBECONFORM and CONSUL_TEMPLATE may name programs of yours"
   printf '%s\n' "$program"
 }
