@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <limits>
 
 #include "base/duration.h"
@@ -42,11 +43,11 @@ std::string ShowWhole(Type type, std::uint64_t value) {
   return base::FormatDuration(std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(value, most))));
 }
 
+// Not by std::to_chars: its tables for doubles are 120 kB of the static program.
 std::string ShowReal(long double value) {
   std::array<char, 48> text{};
-  const auto result =
-      std::to_chars(text.data(), text.data() + text.size(), static_cast<double>(value), std::chars_format::general, 6);
-  return {text.data(), result.ptr};
+  const int length = std::snprintf(text.data(), text.size(), "%.6Lg", value);
+  return {text.data(), static_cast<std::size_t>(length)};
 }
 
 std::string Sentence(const MaxStep& step, std::string_view present_text, const std::string& distance,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "inject/listen_socket.h"
 
-#include <netdb.h>
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -12,7 +14,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -47,15 +49,38 @@ Result<void> BindWithMode(int fd, const sockaddr_un& name, mode_t mode) {
   return {};
 }
 
-struct AddressDeleter {
-  void operator()(addrinfo* address) const { ::freeaddrinfo(address); }
-};
-using Address = std::unique_ptr<addrinfo, AddressDeleter>;
-
 struct HostPort {
   std::string host;  // empty: all
-  std::string port;
+  std::uint16_t port = 0;
 };
+
+// As the kernel takes it.
+struct Address {
+  sockaddr_in6 bytes{};  // or a sockaddr_in, which is shorter
+  socklen_t size = 0;
+};
+
+// An IPv4 or IPv6 address, the latter with a zone where it needs one (fe80::1%eth0). Not getaddrinfo: it would bring
+// the name services of the C library into the static program.
+std::optional<Address> ParseAddress(const std::string& host, std::uint16_t port) {
+  Address address;
+  sockaddr_in ipv4{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {}, .sin_zero = {}};
+  if (::inet_pton(AF_INET, host.c_str(), &ipv4.sin_addr) == 1) {
+    std::memcpy(&address.bytes, &ipv4, sizeof ipv4);
+    address.size = sizeof ipv4;
+    return address;
+  }
+  const std::size_t percent = host.find('%');
+  address.bytes.sin6_family = AF_INET6;
+  address.bytes.sin6_port = htons(port);
+  if (::inet_pton(AF_INET6, host.substr(0, percent).c_str(), &address.bytes.sin6_addr) != 1) return std::nullopt;
+  if (percent != std::string::npos) {
+    address.bytes.sin6_scope_id = ::if_nametoindex(host.c_str() + percent + 1);
+    if (address.bytes.sin6_scope_id == 0) return std::nullopt;
+  }
+  address.size = sizeof address.bytes;
+  return address;
+}
 
 Result<HostPort> SplitAddress(const std::string& address) {
   const auto malformed = [&](std::string_view what) {
@@ -65,10 +90,9 @@ Result<HostPort> SplitAddress(const std::string& address) {
   };
   const std::size_t colon = address.rfind(':');
   if (colon == std::string::npos) return malformed("there is no port");
-  HostPort parts{.host = address.substr(0, colon), .port = address.substr(colon + 1)};
-  std::uint16_t port = 0;
-  const char* end = parts.port.data() + parts.port.size();
-  const auto [rest, error] = std::from_chars(parts.port.data(), end, port);
+  HostPort parts{.host = address.substr(0, colon)};
+  const char* end = address.data() + address.size();
+  const auto [rest, error] = std::from_chars(address.data() + colon + 1, end, parts.port);
   if (error != std::errc() || rest != end) return malformed("the port is no number from 0 to 65535");
   if (parts.host.starts_with('[') && parts.host.ends_with(']') && parts.host.size() > 2) {
     parts.host = parts.host.substr(1, parts.host.size() - 2);
@@ -78,15 +102,17 @@ Result<HostPort> SplitAddress(const std::string& address) {
   return parts;
 }
 
-Result<UniqueFd> Listen(const addrinfo& address, const std::string& text) {
-  UniqueFd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+Result<UniqueFd> Listen(const Address& address, const std::string& text) {
+  const int family = address.bytes.sin6_family;
+  UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return FailErrno(errno, "listen on " + text);
   const int on = 1;
   const int off = 0;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   // All addresses of both families by one socket.
-  if (address.ai_family == AF_INET6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-  if (::bind(fd.get(), address.ai_addr, address.ai_addrlen) != 0 || ::listen(fd.get(), kBacklog) != 0) {
+  if (family == AF_INET6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.bytes), address.size) != 0 ||
+      ::listen(fd.get(), kBacklog) != 0) {
     return FailErrno(errno, "listen on " + text);
   }
   return fd;
@@ -126,23 +152,13 @@ Result<UniqueFd> ListenOnPath(const std::string& path, const base::FileRights& r
 Result<UniqueFd> ListenOnAddress(const std::string& address) {
   const Result<HostPort> parts = SplitAddress(address);
   if (!parts) return std::unexpected(parts.error());
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
-  const auto resolve = [&](const char* host) {
-    addrinfo* found = nullptr;
-    const int failed = ::getaddrinfo(host, parts->port.c_str(), &hints, &found);
-    return failed == 0 ? Address(found) : Address();
-  };
   if (parts->host.empty()) {
-    const Address all = resolve("::");
-    Result<UniqueFd> fd = all ? Listen(*all, address) : Result<UniqueFd>();
-    if (fd && *fd) return fd;
+    Result<UniqueFd> fd = Listen(*ParseAddress("::", parts->port), address);
+    if (fd) return fd;
     // A kernel without IPv6. Any other failure will be the same for IPv4.
-    const Address all_ipv4 = resolve("0.0.0.0");
-    if (all_ipv4) return Listen(*all_ipv4, address);
+    return Listen(*ParseAddress("0.0.0.0", parts->port), address);
   }
-  const Address found = parts->host.empty() ? Address() : resolve(parts->host.c_str());
+  const std::optional<Address> found = ParseAddress(parts->host, parts->port);
   if (!found) {
     return Fail(ErrorKind::kInvalid, "listen on " + address + ": '" + parts->host +
                                          "' is no IP address; 127.0.0.1:9102, [::1]:9102 or :9102 is expected");

@@ -204,6 +204,7 @@ program() {
   cmake --build --preset image
   check_parts "$(linked_parts)"
   install -D build/image/envdial /out/envdial
+  install -m 644 build/image/envdial.map /out/envdial.map
   bill_of_materials >/out/envdial.spdx.json
 }
 

@@ -31,6 +31,9 @@ openssl_flags=(
   no-rc5 no-rmd160 no-scrypt no-seed no-siv no-sm2 no-sm3 no-sm4 no-whirlpool no-dh
   # What OpenSSL itself wants to be rid of; libcurl doesn't use it
   no-deprecated
+  # Several records at once in CBC ciphers, message codes that TLS doesn't use, UDP; and the names of OpenSSL's own source
+  # files in its errors, whose texts stay
+  no-multiblock no-cmac no-siphash no-dgram no-filenames
 )
 
 # libcurl: HTTP/1.1 over TCP, Unix sockets and TLS. Names reach it as addresses (docs/dependencies.md), so it gets no
