@@ -2,9 +2,7 @@
 """What `script/drill servers` does. Needs ENVDIAL_BINARY, ENVDIAL_CONSUL, root, and namespaces of its own."""
 
 import argparse
-import contextlib
 import random
-import shutil
 import signal
 import sys
 import time
@@ -13,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import history  # noqa: E402  (found only now)
+from place import place  # noqa: E402
 from pod_faults import POD_FAULTS  # noqa: E402
 from rounds import LOOK_EVERY, Drill  # noqa: E402
 from server_faults import SERVER_FAULTS  # noqa: E402
@@ -132,30 +131,13 @@ def options():
     return arguments.parse_args()
 
 
-@contextlib.contextmanager
-def place():
-    """A directory in memory that only this drill sees, gone with its last process; kept elsewhere if it fails."""
-    where = Path("/run/envdial-drill")
-    where.mkdir(exist_ok=True)
-    network.run("mount", "-t", "tmpfs", "-o", "size=4g,mode=0755", "tmpfs", where)
-    try:
-        yield where
-    except BaseException:
-        shutil.rmtree(KEPT, ignore_errors=True)
-        shutil.copytree(where, KEPT, ignore=lambda folder, names: [
-            name for name in names if not (Path(folder, name).is_dir() or Path(folder, name).is_file())
-        ])  # fmt: skip
-        print(f"the history and the logs are in {KEPT}", file=sys.stderr)
-        raise
-
-
 def main():
     chosen = options()
     network.need_own_namespaces()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     ending = Ending(chosen)
     print(f"servers: three of Consul, {chosen.pods} pods, seed {chosen.seed}", flush=True)
-    with place() as where:
+    with place(KEPT) as where:
         drill = Drill(where, random.Random(chosen.seed), chosen.pods)
         run(drill, ending)
         drill.cluster.kill()

@@ -50,19 +50,21 @@ class Network:
         run("ip", "link", "add", _BRIDGE, "type", "bridge")
         run("ip", "addr", "add", f"{_NET}.1/24", "dev", _BRIDGE)
         run("ip", "link", "set", _BRIDGE, "up")
+        self.address = f"{_NET}.1"  # of this process, as the hosts see it
         self._last = 10
 
     def host(self, name):
         self._last += 1
-        return Host(name, f"{_NET}.{self._last}")
+        return Host(name, f"{_NET}.{self._last}", self.address)
 
 
 class Host:
     """A network namespace with one address, joined to the bridge by the interface of its name."""
 
-    def __init__(self, name, address):
+    def __init__(self, name, address, hub):
         self.name = name
         self.address = address
+        self.hub = hub
         self.namespace = f"{_NETNS}/{name}"
         # What starts another command there.
         self.inside = ["nsenter", f"--net={self.namespace}", "--"]
