@@ -50,8 +50,8 @@ def has_all(subject, value):
 
 
 def spaced_changes(place, consul, kind, changes):
-    """Milliseconds from the PUT to the replaced file. Each change comes well after the one before it: with many dials the
-    next poll is held back for ten times what handling the last answer took (docs/consul.md)."""
+    """Milliseconds from the PUT to the replaced file. Each change comes well after the one before it: with many dials
+    the next poll is held back for ten times what handling the last answer took (docs/consul.md)."""
     subject = kind(place, consul.source(1))
     samples = []
     with measures.running(consul, [subject]):
@@ -123,7 +123,7 @@ def main():
     print(f"\n  {max(COUNTS):,} dials that change once a second take {share:.1%} of a core: {verdict} {MOST_SHARE:.0%}")
     print_conditions(
         *(f"{kind.name}: {subjects.described(kind)}" for kind in kinds),
-        f"one group; more than one dial: below one prefix. A change: of one of them, every {SPACE} s, from before the PUT",
+        f"one group; more than one dial: below one prefix. A change: of one of them, every {SPACE} s, from the PUT",
         f"to the replaced file; {chosen.changes} of them; {chosen.starts} starts; idle for {chosen.seconds} s",
         f"storm: all of them change once a second for {chosen.seconds} s, by transactions of {OPERATIONS}; the newest",
         "values of all were in the file afterwards. Resident and anonymous memory at the end of it",

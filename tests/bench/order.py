@@ -16,7 +16,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests"))
 
-from bench import measures, subjects  # noqa: E402  (found only now)
+from bench import link_map, measures, subjects  # noqa: E402  (found only now)
 from support import processes, unix_http  # noqa: E402
 from support.waiting import eventually  # noqa: E402
 
@@ -33,20 +33,6 @@ SHARED_NAME = re.compile(r"\.(text|rodata)(\.(unlikely|startup|exit|hot|sse\w*|a
 NUMBERED_BY_LTO = re.compile(r"\.lto_priv\.\d+")
 # Of what the processor chooses among at run time valgrind's has only one.
 CHOSEN_BY_PROCESSOR = re.compile(r"-(avx2|avx512|evex|evex512|evex-unaligned-erms|avx-unaligned-erms|sse2|erms|rtm)")
-
-
-def sections(map_file):
-    """Sorted (address, size, output section, input section, file) of what was linked."""
-    found, output, name = [], None, None
-    for line in map_file.read_text(errors="replace").partition("\nLinker script and memory map\n")[2].splitlines():
-        if match := re.match(r"^(\.[\w.]+)", line):
-            output = match[1]
-        elif match := re.match(r"^ (\.\S+)$", line):
-            name = match[1]
-        elif match := re.match(r"^ (\.\S+|) +0x([0-9a-f]+) +0x([0-9a-f]+) (\S+)$", line):
-            if int(match[3], 16) > 0 and int(match[2], 16) > 0:
-                found.append((int(match[2], 16), int(match[3], 16), output, match[1] or name, match[4]))
-    return sorted(found)
 
 
 def touched_addresses(fifo):
@@ -87,18 +73,18 @@ def trace(place, consul, source, binary, asks=()):
 
 def named(linked, addresses):
     """The linked sections that hold the addresses, as (output section, pattern of the linker's)."""
-    starts = [each[0] for each in linked]
+    starts = [each.address for each in linked]
     for address in sorted(addresses):
         at = bisect.bisect(starts, address) - 1
-        if at < 0 or address >= linked[at][0] + linked[at][1]:
+        if at < 0 or address >= linked[at].address + linked[at].size:
             continue
-        _, _, output, name, file = linked[at]
-        output = output.removesuffix(".first")
+        part = linked[at]
+        output = part.output.removesuffix(".first")
+        archive = re.search(r"([^/]+\.a)\((.+)\)$", part.file)
         if output not in (".text", ".rodata"):
             continue
-        archive = re.search(r"([^/]+\.a)\((.+)\)$", file)
-        if not SHARED_NAME.fullmatch(name):
-            yield output, f"*({NUMBERED_BY_LTO.sub('.lto_priv.*', name)})"
+        if not SHARED_NAME.fullmatch(part.name):
+            yield output, f"*({NUMBERED_BY_LTO.sub('.lto_priv.*', part.name)})"
         elif archive:
             member = CHOSEN_BY_PROCESSOR.sub("-*", archive[2])
             yield output, f"*{archive[1]}:{member}({output} {output}.*)"
@@ -117,7 +103,7 @@ def wrapped(patterns):
 def main():
     directory = Path(sys.argv[1]).resolve()
     os.environ["ENVDIAL_BINARY"] = str(directory / "envdial")
-    linked = sections(directory / "envdial.map")
+    linked = link_map.read(directory / "envdial.map")
     lives = []
     with measures.scratch() as place:
         consul = measures.TestConsul(place, 'limits { https_handshake_timeout = "120s" }')

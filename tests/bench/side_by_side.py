@@ -161,7 +161,7 @@ def report(results, kinds, missing, places):
         *(f"{kind.name}: {subjects.described(kind)}" for kind in kinds if kind is not subjects.Floor),
         places,
         "each subject follows a key of its own; wait: floor and envdial 2.5 s, consul-template its default of 60 s",
-        f"memory: smaps_rollup and VmHWM after a start with the program out of the page cache, {measures.CHANGES} changes and some",
+        f"memory: smaps_rollup and VmHWM after a start with a cold page cache, {measures.CHANGES} changes and some",
         "idle polls",
         "processor time: schedstat of all threads; system calls: strace -f -c",
         *(f"not available: {name}: {why}" for name, why in missing.items()),
