@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fallback/slot_format.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -8,7 +9,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "base/checksum.h"
 
@@ -43,24 +46,75 @@ std::int64_t ToMilliseconds(base::WallTime time) {
   return std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch()).count();
 }
 
-template <typename T>
-Json OrNull(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
+// Writes the payload as Json::dump(2) writes the whole of it, but piece by piece: of a thousand keys the whole would be
+// megabytes, and take longer than all else from Consul's answer to the delivery.
+class PayloadWriter {
+ public:
+  explicit PayloadWriter(const Kept& kept) {
+    text_ = "{\n  \"version\": " + std::to_string(kept.version) + ",\n  \"keys\": ";
+    WriteArray(kept.keys);
+    text_ += ",\n  \"values\": ";
+    WriteArray(kept.values);
+    text_ += "\n}\n";
+  }
 
-Json ToJson(const KeptKey& key) {
-  return {{"datacenter", key.datacenter},
-          {"namespace", key.namespace_name},
-          {"key", key.key},
-          {"value", OrNull(key.value)},
-          {"deletion_confirmed", key.deletion_confirmed},
-          {"revision", key.revision},
-          {"last_contact_ms", OrNull(key.last_contact.transform(ToMilliseconds))}};
-}
+  const std::string& text() const { return text_; }
+  bool is_utf8() const { return is_utf8_; }
 
-Json ToJson(const KeptValue& value) {
-  return {{"name", value.name}, {"value", OrNull(value.value)}, {"changed_ms", ToMilliseconds(value.changed)}};
-}
+ private:
+  template <typename T>
+  void WriteArray(const std::vector<T>& elements) {
+    text_ += '[';
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+      text_ += i == 0 ? "\n    {" : ",\n    {";
+      Write(elements[i]);
+      text_ += "\n    }";
+    }
+    text_ += elements.empty() ? "]" : "\n  ]";
+  }
+  void Write(const KeptKey& key) {
+    text_ += "\n      \"datacenter\": ";
+    WriteText(key.datacenter);
+    text_ += ",\n      \"namespace\": ";
+    WriteText(key.namespace_name);
+    text_ += ",\n      \"key\": ";
+    WriteText(key.key);
+    text_ += ",\n      \"value\": ";
+    WriteOrNull(key.value);
+    text_ +=
+        key.deletion_confirmed ? ",\n      \"deletion_confirmed\": true" : ",\n      \"deletion_confirmed\": false";
+    text_ += ",\n      \"revision\": " + std::to_string(key.revision) + ",\n      \"last_contact_ms\": ";
+    text_ += key.last_contact ? std::to_string(ToMilliseconds(*key.last_contact)) : "null";
+  }
+  void Write(const KeptValue& value) {
+    text_ += "\n      \"name\": ";
+    WriteText(value.name);
+    text_ += ",\n      \"value\": ";
+    WriteOrNull(value.value);
+    text_ += ",\n      \"changed_ms\": " + std::to_string(ToMilliseconds(value.changed));
+  }
+  void WriteOrNull(const std::optional<std::string>& text) {
+    if (text) {
+      WriteText(*text);
+    } else {
+      text_ += "null";
+    }
+  }
+  void WriteText(const std::string& text) {
+    const auto is_plain = [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; };
+    if (std::ranges::all_of(text, is_plain)) {
+      text_.append(1, '"').append(text).append(1, '"');
+      return;
+    }
+    const std::string written = Json(text).dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+    // A value that came back altered would be an invented one. The mark may also stand in a value by right.
+    if (written.contains(kReplacement) && Json::parse(written) != text) is_utf8_ = false;
+    text_ += written;
+  }
+
+  std::string text_;
+  bool is_utf8_ = true;
+};
 
 // Reads the members of one object; the first one that is missing or of a wrong type is remembered. Members that we
 // don't know are passed over: within one format a later build may add some.
@@ -213,11 +267,8 @@ Result<Header> ParseHeader(std::string_view text) {
 }  // namespace
 
 Result<std::string> EncodeSlot(const Slot& slot) {
-  Json json = {{"version", slot.kept.version}, {"keys", Json::array()}, {"values", Json::array()}};
-  for (const KeptKey& key : slot.kept.keys) json["keys"].push_back(ToJson(key));
-  for (const KeptValue& value : slot.kept.values) json["values"].push_back(ToJson(value));
-
-  const std::string payload = json.dump(2, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace) + "\n";
+  const PayloadWriter written(slot.kept);
+  const std::string& payload = written.text();
   std::string start = std::string(kMagic) + std::to_string(kSlotFormat) + " " + std::to_string(slot.sequence) + " " +
                       std::to_string(payload.size()) + " ";
   const std::string checksum = ChecksumOf(start, payload);
@@ -226,11 +277,7 @@ Result<std::string> EncodeSlot(const Slot& slot) {
     return Fail(ErrorKind::kInvalid, "a slot of " + std::to_string(text.size()) + " bytes is above the limit of " +
                                          std::to_string(kMaxSlotBytes));
   }
-  // A value that came back altered would be an invented one. The mark may also stand in a value by right.
-  if (payload.contains(kReplacement)) {
-    const Json read_back = Json::parse(payload, nullptr, /*allow_exceptions=*/false);
-    if (read_back != json) return Fail(ErrorKind::kInvalid, "a key or value is not UTF-8");
-  }
+  if (!written.is_utf8()) return Fail(ErrorKind::kInvalid, "a key or value is not UTF-8");
   return text;
 }
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,17 @@ TEST(SlotFormat, IsReadableAtNight) {
   EXPECT_TRUE(text->starts_with("envdial-last-known-good 1 40 ")) << *text;
   EXPECT_NE(text->find("\n      \"key\": \"hunt/max-concurrent\",\n      \"value\": \"500\",\n"), std::string::npos)
       << *text;
+}
+
+// As the library lays JSON out, so that nobody has to wonder which blanks belong there.
+TEST(SlotFormat, IsLaidOutAsTheLibraryDoes) {
+  Kept with_odd_texts = SomeKept();
+  with_odd_texts.keys[0].value = "a\n\"b\" \\ \x01\x7F \xC3\xBC \xEF\xBF\xBD";
+  for (const Kept& kept : {SomeKept(), Kept{}, with_odd_texts}) {
+    const std::string text = *EncodeSlot({.sequence = 40, .kept = kept});
+    const std::string payload = text.substr(text.find('\n') + 1);
+    EXPECT_EQ(payload, nlohmann::ordered_json::parse(payload).dump(2) + "\n");
+  }
 }
 
 TEST(SlotFormat, RefusesToAlterAValue) {
