@@ -6,8 +6,8 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <exception>
+#include <string_view>
 
 extern "C" {
 // NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): the linker's names (ld --wrap)
@@ -45,16 +45,17 @@ namespace {
 
 // libstdc++'s own handler also tells the type of what was thrown, for which it needs 50 kB to demangle its name.
 [[noreturn]] void TellAndAbort() {
-  const char* what = "terminate called";
+  std::string_view what = "nothing was thrown";
   try {
     if (std::current_exception() != nullptr) std::rethrow_exception(std::current_exception());
   } catch (const std::exception& thrown) {
     what = thrown.what();
   } catch (...) {
-    what = "terminate called after something was thrown that is no std::exception";
+    what = "something was thrown that is no std::exception";
   }
-  const ssize_t told = ::write(STDERR_FILENO, what, std::strlen(what)) + ::write(STDERR_FILENO, "\n", 1);
-  static_cast<void>(told);
+  for (const std::string_view part : {std::string_view("terminate called: "), what, std::string_view("\n")}) {
+    if (::write(STDERR_FILENO, part.data(), part.size()) < 0) break;
+  }
   std::abort();
 }
 
