@@ -1,42 +1,136 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `script/drill arm64` does. Needs ENVDIAL_ARM64, and the rooms' tests in build/arm64."""
+"""What `script/drill arm64` does. Needs ENVDIAL_ARM64, ENVDIAL_CONSUL and ENVDIAL_OLD_CONSUL, and build/arm64 configured."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "tests"))
+sys.path[:0] = [str(TOP / "tests"), str(TOP / "tests/drill")]
 
-from support import report  # noqa: E402  (found only now)
+import arm64_world  # noqa: E402  (found only now)
+from arm64_limits import CANNOT, LEFT_OUT  # noqa: E402
+from support import report  # noqa: E402
+
+BUILD = TOP / "build/arm64"
+AT_ONCE = 2  # as many as ctest runs of them
+
+ROOMS = {name: f"tests/{name}/{name}_tests" for name in ("base", "guard", "consul", "fallback", "inject", "sidecar")}
+ROOMS["preload"] = "tests/clients/preload/preload_tests"
+END_TO_END = "end-to-end"
+PROGRAMS = {
+    "ENVDIAL_BINARY": ("envdial", "envdial"),
+    "ENVDIAL_GETENV_APP": ("getenv_app", "tests/clients/preload/getenv_app"),
+    "ENVDIAL_GETENV_LIBRARY": ("envdial_getenv", "libenvdial-getenv.so"),
+    "ENVDIAL_KEEP_CAPABILITIES": ("keep_capabilities", "tests/libkeep_capabilities.so"),
+    "ENVDIAL_SHIFT_CLOCK": ("shift_clock", "tests/libshift_clock.so"),
+    "ENVDIAL_SHORT_WRITE": ("short_write", "tests/libshort_write.so"),
+    "ENVDIAL_SLOW_SYNC": ("slow_sync", "tests/libslow_sync.so"),
+}
+
+# What came of one room or file: how many tests ran, which of them failed, what was said.
+Outcome = namedtuple("Outcome", "ran failed said")
 
 
 def run_room(room):
-    """How many tests passed and failed, and what was said."""
-    folder = os.environ["ENVDIAL_ARM64"]
-    program = TOP / f"build/arm64/tests/{room}/{room}_tests"
-    command = [f"{folder}/qemu-aarch64-static", "-L", f"{folder}/sysroot", program, "--gtest_brief=1"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory(prefix="envdial-") as where:
+        told = Path(where, "told.json")
+        command = [BUILD / ROOMS[room], "--gtest_brief=1", f"--gtest_output=json:{told}"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        said = done.stdout + done.stderr
+        if not told.exists():
+            return Outcome(0, {f"it ended with {done.returncode}"}, said)
+        tests = [test for suite in json.loads(told.read_text())["testsuites"] for test in suite["testsuite"]]
+    return Outcome(len(tests), {f"{test['classname']}.{test['name']}" for test in tests if "failures" in test}, said)
+
+
+def run_file(file):
+    command = ["/usr/bin/python3", "-B", "tests/support/runner.py", file]
+    done = subprocess.run(command, cwd=TOP, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     said = done.stdout + done.stderr
-    passed = re.search(r"^\[  PASSED  \] (\d+) test", said, re.MULTILINE)
-    failed = set(re.findall(r"^\[  FAILED  \] (\S+\.\S+)", said, re.MULTILINE))
-    return int(passed[1]) if passed else 0, len(failed), done.returncode, said
+    ran = re.search(r"^Ran (\d+) test", said, re.MULTILINE)
+    failed = {
+        ".".join(test.split(".")[-2:])
+        for test in re.findall(r"^(?:FAIL|ERROR): \w+ \(([\w.]+)\)", said, re.MULTILINE)
+    }
+    if done.returncode != 0 and not failed:
+        failed = {f"it ended with {done.returncode}"}
+    return Outcome(int(ran[1]) if ran else 0, failed, said)
+
+
+def run(part):
+    began = time.monotonic()
+    outcome = run_room(part) if part in ROOMS else run_file(part)
+    seconds = time.monotonic() - began
+    listed = set(CANNOT.get(part, {}))
+    wrong = [f"{test} failed" for test in sorted(outcome.failed - listed)]
+    wrong += [f"{test} is listed as what the emulator can't, and passed" for test in sorted(listed - outcome.failed)]
+    if not outcome.ran:
+        wrong.append("no test was run")
+    print(f"arm64: {part}: {'; '.join(wrong) if wrong else 'as it must be'} ({seconds:.0f} s)", flush=True)
+    if wrong:
+        print(outcome.said[-8000:], flush=True)
+    cannot = len(outcome.failed & listed)
+    failed = len(outcome.failed) - cannot
+    row = (part, str(outcome.ran - failed - cannot), str(failed), str(cannot), f"{seconds:.0f}")
+    return row, [f"{part}: {what}" for what in wrong]
+
+
+def files():
+    found = [f"tests/{folder}/{file.name}" for folder in ("e2e", "promises", "contract") for file in
+             sorted((TOP / "tests" / folder).glob("test_*.py"))]  # fmt: skip
+    unknown = (set(LEFT_OUT) | set(CANNOT)) - set(found) - set(ROOMS)
+    if unknown:
+        sys.exit(f"arm64: tests/drill/arm64_limits.py names what is not there: {', '.join(sorted(unknown))}")
+    return [file for file in found if file not in LEFT_OUT]
+
+
+def build(parts):
+    targets = [f"{part}_tests" for part in parts if part in ROOMS]
+    if END_TO_END in parts:
+        targets += [target for target, _ in PROGRAMS.values()]
+    # Here, since ninja asks each of the tests what is in it when it has linked it.
+    subprocess.run(["cmake", "--build", "--preset", "arm64", "--target", *targets], cwd=TOP, check=True)
+
+
+def show_limits(parts, left_out):
+    print("\nWhat the emulator can't, and what fails by that:")
+    for part in parts:
+        for test, why in CANNOT.get(part, {}).items():
+            print(f"  {part}: {test}: {why}")
+    for file in left_out:
+        print(f"  {file} was not run: {LEFT_OUT[file]}")
 
 
 def main():
-    rows, wrong = [("room", "passed", "failed", "seconds")], []
-    for room in sys.argv[1:]:
-        began = time.monotonic()
-        passed, failed, code, said = run_room(room)
-        rows.append((room, str(passed), str(failed), f"{time.monotonic() - began:.1f}"))
-        if code != 0 or not passed:
-            wrong.append(room)
-            print(f"--- {room}: {code}\n{said[-6000:]}", flush=True)
-    report.print_table(rows)
-    sys.exit(f"arm64: these failed: {', '.join(wrong)}" if wrong else None)
+    parts = sys.argv[1:] or [*ROOMS, END_TO_END]
+    if unknown := set(parts) - set(ROOMS) - {END_TO_END}:
+        sys.exit(f"arm64: there is no {', '.join(sorted(unknown))}; there are {', '.join([*ROOMS, END_TO_END])}")
+    arm64_world.enter()
+    build(parts)
+    os.environ.update({name: str(BUILD / path) for name, (_, path) in PROGRAMS.items()})
+    chosen = [part for part in parts if part in ROOMS]
+    left_out = ()
+    if END_TO_END in parts:
+        chosen += files()
+        left_out = LEFT_OUT
+    began = time.monotonic()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        outcomes = list(pool.map(run, chosen))
+    rows = [row for row, _ in outcomes]
+    sums = [str(sum(int(row[column]) for row in rows)) for column in (1, 2, 3)]
+    rows.append(("all", *sums, f"{time.monotonic() - began:.0f}"))
+    report.print_table([("what", "passed", "failed", "can't", "seconds"), *rows])
+    show_limits(chosen, left_out)
+    wrong = [what for _, some in outcomes for what in some]
+    sys.exit("arm64: " + "\narm64: ".join(wrong) if wrong else None)
 
 
 main()
