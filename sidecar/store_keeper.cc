@@ -80,12 +80,11 @@ void StoreKeeper::Save(fallback::Kept kept, base::Now now) {
     NoteFailure(saved.error());
     return;
   }
-  if (status_.error) log_.Info("last-known-good store: saved again in " + status_.directory);
-  status_.error.reset();
   status_.saved = now.wall;
   saved_at_ = now.mono;
   unsaved_.reset();
   retry_.Stop();
+  if (!sync_failed_) Mended();
 }
 
 void StoreKeeper::Sync() {
@@ -93,11 +92,18 @@ void StoreKeeper::Sync() {
   store_.Sync([this](base::Result<void> synced, base::Now now) {
     if (synced) {
       status_.synced = now.wall;
+      if (std::exchange(sync_failed_, false) && !unsaved_) Mended();
     } else {
+      sync_failed_ = true;
       unsaved_ = newest_;  // a failed sync is never repeated on the same file: it is written anew
       NoteFailure(synced.error());
     }
   });
+}
+
+void StoreKeeper::Mended() {
+  if (status_.error) log_.Info("last-known-good store: saved again in " + status_.directory);
+  status_.error.reset();
 }
 
 void StoreKeeper::NoteFailure(const base::Error& error) {

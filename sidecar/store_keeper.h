@@ -55,6 +55,7 @@ class StoreKeeper {
  private:
   StoreKeeper(base::EventLoop& loop, base::FileSystem& files, Log& log, StorePlace place);
   base::Result<void> Lock();
+  void Mended();
   void NoteFailure(const base::Error& error);
   void Retry(base::Now now);
 
@@ -68,6 +69,7 @@ class StoreKeeper {
   std::optional<fallback::Kept> found_late_;  // in a directory that could not be used at the start
   std::optional<fallback::Kept> unsaved_;     // what the retry has to write
   std::optional<fallback::Kept> newest_;      // what was given to us last
+  bool sync_failed_ = false;                  // the last one; then a save alone mends nothing
   std::optional<base::MonoTime> saved_at_;
   base::Timer retry_;
 };

@@ -2,11 +2,27 @@
 #include "sidecar/store_keeper.h"
 
 #include <gtest/gtest.h>
+#include <libaio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+
+namespace {
+
+// Whether the kernel gives nobody an AIO context, as where a seccomp profile forbids that, or where all are given away.
+bool no_aio = false;
+
+}  // namespace
+
+// Stands before libaio's.
+extern "C" int io_setup(int maxevents, io_context_t* ctxp) {
+  if (no_aio) return -ENOSYS;
+  return ::syscall(SYS_io_setup, maxevents, ctxp) < 0 ? -errno : 0;
+}
 
 namespace envdial::sidecar {
 namespace {
@@ -19,7 +35,10 @@ class StoreKeeperTest : public testing::Test {
     std::string pattern = (fs::temp_directory_path() / "envdial-keeper-XXXXXX").string();
     directory_ = ::mkdtemp(pattern.data());
   }
-  ~StoreKeeperTest() override { fs::remove_all(directory_); }
+  ~StoreKeeperTest() override {
+    no_aio = false;
+    fs::remove_all(directory_);
+  }
 
   std::unique_ptr<StoreKeeper> Open(const std::string& directory) {
     auto keeper = StoreKeeper::Open(loop_, *files_, log_, {directory, "pid 1, instance test"});
@@ -91,6 +110,35 @@ TEST_F(StoreKeeperTest, GoesOnWithoutADirectoryAndTriesUntilThereIsOne) {
   EXPECT_FALSE(keeper->status().error);
   EXPECT_TRUE(fs::exists(directory_ / "state" / "last-known-good.0") ||
               fs::exists(directory_ / "state" / "last-known-good.1"));
+}
+
+TEST_F(StoreKeeperTest, WhatCannotBeSyncedIsSavedAndStandsAsFailedUntilItCan) {
+  no_aio = true;
+  testing::internal::CaptureStderr();
+  Log log{LogFormat::kText, LogLevel::kInfo};
+  const auto keeper = *StoreKeeper::Open(loop_, *files_, log, {directory_, "pid 1, instance test"});
+  keeper->Save(Sample(5), base::ReadClock());
+  keeper->Sync();
+  RunUntil([&] { return keeper->status().save_failures == 2; });
+  keeper->Save(Sample(6), base::ReadClock());
+  EXPECT_TRUE(keeper->status().error) << "it is not synced by being saved";
+  EXPECT_FALSE(keeper->status().synced);
+  base::EventLoop loop = *base::EventLoop::Create();
+  const auto disk = base::MakeDiskSync(loop);
+  EXPECT_EQ(fallback::Store::Open(*files_, *disk, directory_).loaded(), Sample(6)) << "what kill -9 leaves";
+
+  no_aio = false;
+  keeper->Sync();
+  RunUntil([&] { return keeper->status().synced.has_value(); });
+  EXPECT_FALSE(keeper->status().error);
+  const std::string told = testing::internal::GetCapturedStderr();
+  const auto times = [&told](std::string_view what) {
+    int count = 0;
+    for (auto at = told.find(what); at != std::string::npos; at = told.find(what, at + 1)) ++count;
+    return count;
+  };
+  EXPECT_EQ(times("io_setup: Function not implemented"), 1) << told;
+  EXPECT_EQ(times("saved again"), 1) << told;
 }
 
 // It was the same directory all along, say a volume that was mounted read-only at first.
