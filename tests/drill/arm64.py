@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `script/drill arm64` does. Needs ENVDIAL_ARM64, ENVDIAL_CONSUL and ENVDIAL_OLD_CONSUL, and build/arm64 configured."""
+"""What `script/drill arm64` does. Needs ENVDIAL_ARM64, ENVDIAL_CONSUL, ENVDIAL_OLD_CONSUL; build/arm64 is configured."""
 
 import json
 import os

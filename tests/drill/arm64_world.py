@@ -41,7 +41,8 @@ def enter():
 def _call(name, *arguments):
     if getattr(_libc, name)(*arguments) != 0:
         code = ctypes.get_errno()
-        sys.exit(f"arm64: {name}: {os.strerror(code)}: this needs user namespaces, each with binfmt_misc of its own: Linux 6.7")
+        why = "this needs user namespaces, each with binfmt_misc of its own: Linux 6.7"
+        sys.exit(f"arm64: {name}: {os.strerror(code)}; {why}")
 
 
 def _map_users(child):
