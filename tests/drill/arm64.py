@@ -92,12 +92,15 @@ def files():
     return [file for file in found if file not in LEFT_OUT]
 
 
+def make(*targets):
+    subprocess.run(["cmake", "--build", "--preset", "arm64", "--target", *targets], cwd=TOP, check=True)
+
+
 def build(parts):
     targets = [f"{part}_tests" for part in parts if part in ROOMS]
     if END_TO_END in parts:
         targets += [target for target, _ in PROGRAMS.values()]
-    # Here, since ninja asks each of the tests what is in it when it has linked it.
-    subprocess.run(["cmake", "--build", "--preset", "arm64", "--target", *targets], cwd=TOP, check=True)
+    make(*targets)  # here, since ninja asks each of the tests what is in it when it has linked it
 
 
 def show_limits(parts, left_out):
@@ -113,7 +116,8 @@ def main():
     parts = sys.argv[1:] or [*ROOMS, END_TO_END]
     if unknown := set(parts) - set(ROOMS) - {END_TO_END}:
         sys.exit(f"arm64: there is no {', '.join(sorted(unknown))}; there are {', '.join([*ROOMS, END_TO_END])}")
-    arm64_world.enter()
+    make("arm64_libaio")
+    arm64_world.enter(BUILD / "tests/drill/lib")
     build(parts)
     os.environ.update({name: str(BUILD / path) for name, (_, path) in PROGRAMS.items()})
     chosen = [part for part in parts if part in ROOMS]

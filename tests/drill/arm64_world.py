@@ -17,10 +17,11 @@ _MASK = rb"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def enter():
+def enter(libraries):
     """Returns in a child that lives there; this process waits for it and ends as it does. What the kernel is told to do
-    with a program for arm64 is told in a user namespace, and the libraries are laid under /usr/lib in a mount
-    namespace: nothing changes for others. Every user and every `env -i` has both."""
+    with a program for arm64 is told in a user namespace, and Debian's libraries for it are laid under
+    /usr/lib in a mount namespace, and before them those of the folder `libraries`: nothing changes for others. Every
+    user and every `env -i` has both."""
     ask, asked = os.pipe()
     told, tell = os.pipe()
     child = os.fork()
@@ -29,7 +30,7 @@ def enter():
         _call("unshare", _NEW_USER | _NEW_MOUNTS)
         os.write(asked, b"?")
         os.read(told, 1)
-        _furnish(Path(os.environ["ENVDIAL_ARM64"]))
+        _furnish(Path(os.environ["ENVDIAL_ARM64"]), libraries)
         return
     os.close(asked)
     if os.read(ask, 1):  # else it has ended
@@ -55,9 +56,9 @@ def _map_users(child):
         Path(f"/proc/{child}/{kind}_map").write_text(everybody if os.geteuid() == 0 else f"{own} {own} 1")
 
 
-def _furnish(folder):
+def _furnish(folder, libraries):
     _call("mount", b"none", b"/", None, _PRIVATE | _RECURSIVE, None)
-    layers = ":".join(map(str, ("/usr/lib", folder / "sysroot/lib", folder / "sysroot/usr/lib")))
+    layers = ":".join(map(str, ("/usr/lib", libraries, folder / "sysroot/lib", folder / "sysroot/usr/lib")))
     _call("mount", b"arm64", b"/usr/lib", b"overlay", _READ_ONLY, f"lowerdir={layers}".encode())
     _call("mount", b"binfmt_misc", _KINDS.encode(), b"binfmt_misc", 0, None)
     # F: the emulator is opened now, so that also who can't read this folder has it.
