@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `script/drill arm64` does. Needs ENVDIAL_ARM64, ENVDIAL_CONSUL, ENVDIAL_OLD_CONSUL; build/arm64 is configured."""
 
+import difflib
 import json
 import os
 import re
@@ -20,11 +21,14 @@ from arm64_limits import CANNOT, LEFT_OUT  # noqa: E402
 from support import report  # noqa: E402
 
 BUILD = TOP / "build/arm64"
-AT_ONCE = 2  # as many as ctest runs of them
+AT_ONCE = 2  # as many as script/test
+ALONE = ("tests/e2e/test_hostile_neighbours.py", "tests/e2e/test_lying_networks.py")  # as their CMakeLists.txt says
 
 ROOMS = {name: f"tests/{name}/{name}_tests" for name in ("base", "guard", "consul", "fallback", "inject", "sidecar")}
 ROOMS["preload"] = "tests/clients/preload/preload_tests"
-END_TO_END = "end-to-end"
+CORPORA, SIMULATION, END_TO_END = "corpora", "simulation", "end-to-end"
+INPUTS = TOP / "tests/fuzz/corpus"
+SEEDS = 25  # as many as script/test takes
 PROGRAMS = {
     "ENVDIAL_BINARY": ("envdial", "envdial"),
     "ENVDIAL_GETENV_APP": ("getenv_app", "tests/clients/preload/getenv_app"),
@@ -39,11 +43,14 @@ PROGRAMS = {
 Outcome = namedtuple("Outcome", "ran failed said")
 
 
+def call(*command):
+    return subprocess.run(command, cwd=TOP, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+
+
 def run_room(room):
     with tempfile.TemporaryDirectory(prefix="envdial-") as where:
         told = Path(where, "told.json")
-        command = [BUILD / ROOMS[room], "--gtest_brief=1", f"--gtest_output=json:{told}"]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        done = call(BUILD / ROOMS[room], "--gtest_brief=1", f"--gtest_output=json:{told}")
         said = done.stdout + done.stderr
         if not told.exists():
             return Outcome(0, {f"it ended with {done.returncode}"}, said)
@@ -52,8 +59,7 @@ def run_room(room):
 
 
 def run_file(file):
-    command = ["/usr/bin/python3", "-B", "tests/support/runner.py", file]
-    done = subprocess.run(command, cwd=TOP, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    done = call("/usr/bin/python3", "-B", "tests/support/runner.py", file)
     said = done.stdout + done.stderr
     ran = re.search(r"^Ran (\d+) test", said, re.MULTILINE)
     failed = {
@@ -65,9 +71,34 @@ def run_file(file):
     return Outcome(int(ran[1]) if ran else 0, failed, said)
 
 
+def run_corpora():
+    """What replays an input ends at the first that breaks a promise, and has named it."""
+    ran, failed, said = 0, set(), ""
+    for folder in sorted(INPUTS.iterdir()):
+        done = call(BUILD / f"tests/fuzz/{folder.name}_replay", folder)
+        ran += len(done.stderr.splitlines())
+        if done.returncode != 0 or not done.stderr:
+            failed.add(folder.name)
+            said += f"{folder.name} ended with {done.returncode}: {done.stderr[-1000:]}"
+    return Outcome(ran, failed, said)
+
+
+def run_simulation():
+    """A seed tells a whole run, whatever the processor: it has to be step by step the one that it is here."""
+    runs = [call(TOP / f"build/{build}/tests/simulation/simulate", str(SEEDS), "1") for build in ("arm64", "dev")]
+    texts = [re.sub(r" in \S+ s of processor time.*", "", done.stdout) for done in runs]
+    failed = {f"it ended with {runs[0].returncode}"} if runs[0].returncode != 0 else set()
+    if texts[0] != texts[1]:
+        failed.add("another run than here")
+    return Outcome(SEEDS, failed, "\n".join(difflib.unified_diff(*map(str.splitlines, texts), "arm64", "here")))
+
+
 def run(part):
     began = time.monotonic()
-    outcome = run_room(part) if part in ROOMS else run_file(part)
+    if part in ROOMS:
+        outcome = run_room(part)
+    else:
+        outcome = {CORPORA: run_corpora, SIMULATION: run_simulation}.get(part, lambda: run_file(part))()
     seconds = time.monotonic() - began
     listed = set(CANNOT.get(part, {}))
     wrong = [f"{test} failed" for test in sorted(outcome.failed - listed)]
@@ -79,7 +110,7 @@ def run(part):
         print(outcome.said[-8000:], flush=True)
     cannot = len(outcome.failed & listed)
     failed = len(outcome.failed) - cannot
-    row = (part, str(outcome.ran - failed - cannot), str(failed), str(cannot), f"{seconds:.0f}")
+    row = (part, str(max(0, outcome.ran - failed - cannot)), str(failed), str(cannot), f"{seconds:.0f}")
     return row, [f"{part}: {what}" for what in wrong]
 
 
@@ -92,14 +123,19 @@ def files():
     return [file for file in found if file not in LEFT_OUT]
 
 
-def make(*targets):
-    subprocess.run(["cmake", "--build", "--preset", "arm64", "--target", *targets], cwd=TOP, check=True)
+def make(*targets, preset="arm64"):
+    subprocess.run(["cmake", "--build", "--preset", preset, "--target", *targets], cwd=TOP, check=True)
 
 
 def build(parts):
     targets = [f"{part}_tests" for part in parts if part in ROOMS]
     if END_TO_END in parts:
         targets += [target for target, _ in PROGRAMS.values()]
+    if CORPORA in parts:
+        targets.append("fuzz_targets")
+    if SIMULATION in parts:
+        targets.append("simulate")
+        make("simulate", preset="dev")
     make(*targets)  # here, since ninja asks each of the tests what is in it when it has linked it
 
 
@@ -109,25 +145,29 @@ def show_limits(parts, left_out):
         for test, why in CANNOT.get(part, {}).items():
             print(f"  {part}: {test}: {why}")
     for file in left_out:
-        print(f"  {file} was not run: {LEFT_OUT[file]}")
+        tests = len(re.findall(r"^    def test_", (TOP / file).read_text(), re.MULTILINE))
+        print(f"  {file}: none of its {tests} tests was run: {LEFT_OUT[file]}")
 
 
 def main():
-    parts = sys.argv[1:] or [*ROOMS, END_TO_END]
-    if unknown := set(parts) - set(ROOMS) - {END_TO_END}:
-        sys.exit(f"arm64: there is no {', '.join(sorted(unknown))}; there are {', '.join([*ROOMS, END_TO_END])}")
+    there = [*ROOMS, CORPORA, SIMULATION, END_TO_END]
+    parts = sys.argv[1:] or there
+    if unknown := set(parts) - set(there):
+        sys.exit(f"arm64: there is no {', '.join(sorted(unknown))}; there are {', '.join(there)}")
     make("arm64_libaio")
     arm64_world.enter(BUILD / "tests/drill/lib")
     build(parts)
     os.environ.update({name: str(BUILD / path) for name, (_, path) in PROGRAMS.items()})
-    chosen = [part for part in parts if part in ROOMS]
+    chosen = [part for part in parts if part != END_TO_END]
     left_out = ()
     if END_TO_END in parts:
         chosen += files()
         left_out = LEFT_OUT
+    chosen.sort(key=lambda part: (part in ALONE, part != "fallback"))  # that takes longest: ten minutes
     began = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        outcomes = list(pool.map(run, chosen))
+        outcomes = list(pool.map(run, [part for part in chosen if part not in ALONE]))
+    outcomes += [run(part) for part in chosen if part in ALONE]
     rows = [row for row, _ in outcomes]
     sums = [str(sum(int(row[column]) for row in rows)) for column in (1, 2, 3)]
     rows.append(("all", *sums, f"{time.monotonic() - began:.0f}"))
