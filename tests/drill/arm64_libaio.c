@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A libaio for the emulator, which has no Linux AIO: a sync is made when it is submitted, holds its caller up meanwhile,
-// and is told of as the kernel tells. Without it nothing that is said of the store after a sync could be tried.
+// A libaio for the emulator, which has no Linux AIO: a sync is made when it is submitted, holds up its caller, and is
+// told of as the kernel tells. Without it nothing of what comes after a sync could be tried.
 #include <errno.h>
 #include <libaio.h>
 #include <pthread.h>
