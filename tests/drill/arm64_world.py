@@ -18,10 +18,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def enter(libraries):
-    """Returns in a child that lives there; this process waits for it and ends as it does. What the kernel is told to do
-    with a program for arm64 is told in a user namespace, and Debian's libraries for it are laid under
-    /usr/lib in a mount namespace, and before them those of the folder `libraries`: nothing changes for others. Every
-    user and every `env -i` has both."""
+    """Returns in a child that lives there; this process waits for it and ends as it does. What the kernel does with a
+    program for arm64 it is told in a user namespace; Debian's libraries for arm64 are laid under /usr/lib in a mount
+    namespace, and over them those of the folder `libraries`. So nothing changes for others, and each user and each
+    `env -i` in there has both."""
     ask, asked = os.pipe()
     told, tell = os.pipe()
     child = os.fork()
@@ -47,13 +47,11 @@ def _call(name, *arguments):
 
 
 def _map_users(child):
-    """All users of root, or this one only."""
-    if os.geteuid() != 0:
-        Path(f"/proc/{child}/setgroups").write_text("deny")
-    for kind, own in (("uid", os.geteuid()), ("gid", os.getegid())):
+    """Everybody is who he was."""
+    for kind in ("uid", "gid"):
         rows = [row.split() for row in Path(f"/proc/self/{kind}_map").read_text().splitlines()]
-        everybody = "\n".join(f"{first} {first} {count}" for first, _, count in rows)
-        Path(f"/proc/{child}/{kind}_map").write_text(everybody if os.geteuid() == 0 else f"{own} {own} 1")
+        same = "\n".join(f"{first} {first} {count}" for first, _, count in rows)
+        Path(f"/proc/{child}/{kind}_map").write_text(same)
 
 
 def _furnish(folder, libraries):
