@@ -129,7 +129,7 @@ def make(*targets, preset="arm64"):
 
 def build(parts):
     targets = [f"{part}_tests" for part in parts if part in ROOMS]
-    if END_TO_END in parts:
+    if any(part in (END_TO_END, *files()) for part in parts):
         targets += [target for target, _ in PROGRAMS.values()]
     if CORPORA in parts:
         targets.append("fuzz_targets")
@@ -140,10 +140,11 @@ def build(parts):
 
 
 def show_limits(parts, left_out):
-    print("\nWhat the emulator can't, and what fails by that:")
-    for part in parts:
-        for test, why in CANNOT.get(part, {}).items():
-            print(f"  {part}: {test}: {why}")
+    limits = [f"{part}: {test}: {why}" for part in parts for test, why in CANNOT.get(part, {}).items()]
+    if limits or left_out:
+        print("\nWhat the emulator can't:")
+    for limit in limits:
+        print(f"  {limit}")
     for file in left_out:
         tests = len(re.findall(r"^    def test_", (TOP / file).read_text(), re.MULTILINE))
         print(f"  {file}: none of its {tests} tests was run: {LEFT_OUT[file]}")
@@ -152,7 +153,7 @@ def show_limits(parts, left_out):
 def main():
     there = [*ROOMS, CORPORA, SIMULATION, END_TO_END]
     parts = sys.argv[1:] or there
-    if unknown := set(parts) - set(there):
+    if unknown := set(parts) - set(there) - set(files()):
         sys.exit(f"arm64: there is no {', '.join(sorted(unknown))}; there are {', '.join(there)}")
     make("arm64_libaio")
     arm64_world.enter(BUILD / "tests/drill/lib")
