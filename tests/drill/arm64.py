@@ -147,7 +147,7 @@ def show_limits(parts, left_out):
         print(f"  {limit}")
     for file in left_out:
         tests = len(re.findall(r"^    def test_", (TOP / file).read_text(), re.MULTILINE))
-        print(f"  {file}: none of its {tests} tests was run: {LEFT_OUT[file]}")
+        print(f"  {file}: not run, {tests} tests: {LEFT_OUT[file]}")
 
 
 def main():
