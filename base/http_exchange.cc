@@ -98,7 +98,7 @@ std::optional<HttpError> HttpExchange::Prepare(const std::vector<std::string>& a
   step_ = Step::kConnect;
   SetUrl(addresses);
   SetRequest();
-  SetLimits(now);
+  SetLimits(now, addresses.size());
   return std::nullopt;
 }
 
@@ -165,10 +165,14 @@ void HttpExchange::SetRequest() {
   }
 }
 
-void HttpExchange::SetLimits(MonoTime now) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(started_ + request_.connect_timeout - now);
-  const auto at_least_one = std::max<long>(left.count(), 1);  // 0 would mean libcurl's own, five minutes
-  ::curl_easy_setopt(native(), CURLOPT_CONNECTTIMEOUT_MS, at_least_one);
+void HttpExchange::SetLimits(MonoTime now, std::size_t addresses) {
+  // By this libcurl shares the time among several addresses. A single one has all of it: deadline_ ends it, and libcurl's
+  // own timer would wake the loop in each poll, connected or not.
+  if (addresses > 1) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(started_ + request_.connect_timeout - now);
+    const auto at_least_one = std::max<long>(left.count(), 1);  // 0 would mean libcurl's own, five minutes
+    ::curl_easy_setopt(native(), CURLOPT_CONNECTTIMEOUT_MS, at_least_one);
+  }
   ::curl_easy_setopt(native(), CURLOPT_MAXAGE_CONN, kMaxIdleSeconds);
   ::curl_easy_setopt(native(), CURLOPT_HAPPY_EYEBALLS_TIMEOUT_MS, kNextAddressMillis);
   ::curl_easy_setopt(native(), CURLOPT_NOSIGNAL, 1L);

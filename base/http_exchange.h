@@ -63,7 +63,7 @@ class HttpExchange {
 
   void SetUrl(const std::vector<std::string>& addresses);
   void SetRequest();
-  void SetLimits(MonoTime now);
+  void SetLimits(MonoTime now, std::size_t addresses);
   bool TakeHeader(std::string_view line);
   void AddHeader(std::string_view line);
   bool TakeBody(std::string_view bytes);
