@@ -166,8 +166,8 @@ void HttpExchange::SetRequest() {
 }
 
 void HttpExchange::SetLimits(MonoTime now, std::size_t addresses) {
-  // By this libcurl shares the time among several addresses. A single one has all of it: deadline_ ends it, and libcurl's
-  // own timer would wake the loop in each poll, connected or not.
+  // By this libcurl shares the time among several addresses. A single one has all of it: deadline_ ends it, and
+  // libcurl's own timer would wake the loop in each poll, connected or not.
   if (addresses > 1) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(started_ + request_.connect_timeout - now);
     const auto at_least_one = std::max<long>(left.count(), 1);  // 0 would mean libcurl's own, five minutes

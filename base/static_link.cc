@@ -10,7 +10,8 @@
 #include <string_view>
 
 extern "C" {
-// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): the linker's names (ld --wrap)
+// The names are the linker's (ld --wrap), the parameters the functions' own.
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming,readability-function-size)
 
 // libcurl initialises OpenSSL when it starts, which costs 0.7 MB of memory also where no address is https. It does so
 // without kLoadSslStrings; OpenSSL itself calls it with that when the first context is made, which is early enough for
@@ -38,7 +39,7 @@ int __wrap_getservbyport_r(int /*port*/, const char* /*protocol*/, servent* /*se
   *found = nullptr;
   return ENOENT;
 }
-// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming,readability-function-size)
 }
 
 namespace {
@@ -62,7 +63,9 @@ namespace {
 }  // namespace
 
 // In place of libstdc++'s variable of that name, so that its handler is not linked.
-namespace __cxxabiv1 {                                      // NOLINT(bugprone-reserved-identifier)
-extern std::terminate_handler __terminate_handler;          // NOLINT(bugprone-reserved-identifier)
-std::terminate_handler __terminate_handler = TellAndAbort;  // NOLINT(bugprone-reserved-identifier)
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming)
+namespace __cxxabiv1 {
+extern std::terminate_handler __terminate_handler;
+std::terminate_handler __terminate_handler = TellAndAbort;
 }  // namespace __cxxabiv1
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)

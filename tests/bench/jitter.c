@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An app that must not be held up: jitter RUN_DIR NAME SECONDS reads a dial over and over and looks how long each round
-// took. Prints as JSON, in nanoseconds, the 99th and 99.9th percentile of all gaps between two rounds, and of the largest
-// gap in each millisecond.
+// took. Prints as JSON, in nanoseconds, the 99th and 99.9th percentile of all gaps between two rounds, and of the
+// largest gap in each millisecond.
 #include <err.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -63,7 +63,8 @@ int main(int argc, char** argv) {
     window_end = now + kWindowNs;
   }
   printf("{\"gap_99\": %ld, \"gap_999\": %ld, \"window_99\": %ld, \"window_999\": %ld, \"sum\": %lld}\n",
-         percentile(gaps, 990), percentile(gaps, 999), percentile(windows, 990), percentile(windows, 999), (long long)sum);
+         percentile(gaps, 990), percentile(gaps, 999), percentile(windows, 990), percentile(windows, 999),
+         (long long)sum);
   envdial_close(dials);
   return 0;
 }
