@@ -55,8 +55,10 @@ string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
 add_link_options(-Wl,-z,relro,-z,now)
 if(ENVDIAL_STATIC)
   # Not moved, so that no relocation costs memory; in sections, so that what nobody calls is left out; without the paths
-  # of the build, so that each build gives the same bytes.
-  add_compile_options(-fno-pie -ffunction-sections -fdata-sections -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
+  # of the build and without chance in the names that -flto makes up, so that each build gives the same bytes.
+  add_compile_options(-fno-pie -ffunction-sections -fdata-sections -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.
+                      -frandom-seed=envdial)
+  add_link_options(-frandom-seed=envdial)
 else()
   set(CMAKE_POSITION_INDEPENDENT_CODE ON)
   include(CheckPIESupported)
