@@ -57,14 +57,14 @@ Result<FileLock> FileLock::Acquire(const std::string& path, std::string_view own
   // The lock is what counts: that the line could not be written, say on a full disk, is no reason to do without it.
   const std::string line = std::string(owner.substr(0, kMaxOwnerLine - 1)) + "\n";
   if (::ftruncate(fd.get(), 0) == 0) std::ignore = ::pwrite(fd.get(), line.data(), line.size(), 0);
-  return FileLock(std::move(fd));
+  struct stat held{};
+  if (::fstat(fd.get(), &held) != 0) return std::unexpected(ErrnoError(errno, "stat lock " + path));
+  return FileLock(std::move(fd), held.st_dev, held.st_ino);
 }
 
 bool FileLock::StandsAt(const std::string& path) const {
-  struct stat held{};
   struct stat found{};
-  return ::fstat(fd_.get(), &held) == 0 && ::lstat(path.c_str(), &found) == 0 && held.st_dev == found.st_dev &&
-         held.st_ino == found.st_ino;
+  return ::lstat(path.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_;
 }
 
 }  // namespace envdial::base

@@ -99,8 +99,10 @@ class FileLock {
   bool StandsAt(const std::string& path) const;
 
  private:
-  explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}
+  FileLock(UniqueFd fd, dev_t device, ino_t inode) : fd_(std::move(fd)), device_(device), inode_(inode) {}
   UniqueFd fd_;
+  dev_t device_;
+  ino_t inode_;
 };
 
 }  // namespace envdial::base

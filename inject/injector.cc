@@ -20,17 +20,17 @@ std::vector<std::string_view> Injector::channels() const {
   return names;
 }
 
-std::vector<Delivery> Injector::Deliver(const base::Snapshot& snapshot, const base::Result<void>& run_dir) {
+std::vector<Delivery> Injector::Deliver(const base::Snapshot& snapshot, const Places& places) {
   std::vector<Delivery> deliveries;
-  base::Result<bool> written = WriteEnvFile(snapshot, run_dir);
+  base::Result<bool> written = WriteEnvFile(snapshot, places.run_dir);
   Delivery& env_file = deliveries.emplace_back(Delivery{kChannelEnvFile, {}});
   if (!written) env_file.result = std::unexpected(std::move(written.error()));
   const Delivery& snapshot_file =
-      deliveries.emplace_back(Delivery{kChannelSnapshotFile, WriteSnapshotFile(snapshot, run_dir)});
+      deliveries.emplace_back(Delivery{kChannelSnapshotFile, WriteSnapshotFile(snapshot, places.run_dir)});
   const bool caught_up = std::exchange(snapshot_file_late_, !snapshot_file.result) && snapshot_file.result;
   if (std::exchange(control_version_, snapshot.version) != snapshot.version) control_.Publish(&snapshot);
   // Who is connected is served all the same, but without the socket in the run directory nobody else finds the way.
-  deliveries.push_back({kChannelControl, run_dir});
+  deliveries.push_back({kChannelControl, places.socket});
   // Told before the file is there, the app would read the old one and never look again.
   if (written) {
     // The process before us was killed after it kept the values, and before it delivered them.

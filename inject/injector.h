@@ -36,6 +36,12 @@ struct InjectorOptions {
   std::uint64_t known_version = 0;  // that the app may have from a process before this one; 0: it has none
 };
 
+// Whether what the channels need can be used, or why not.
+struct Places {
+  base::Result<void> run_dir;
+  base::Result<void> socket;  // by which new clients reach the control channel
+};
+
 // All the channels by which a snapshot reaches the app. It is handed over whole; each channel succeeds or fails on its
 // own, but the app is told by a signal only when everything else shows the new version.
 class Injector {
@@ -47,10 +53,10 @@ class Injector {
   std::vector<std::string_view> channels() const;
 
   // Delivers a published snapshot to every channel. Calling it again is how a delivery is retried, and how what
-  // somebody removed is put back; a channel that shows this snapshot already does nothing. `run_dir` is why the run
-  // directory can't be used, if it can't: then nothing is written there, and that is its channels' failure. The signal
-  // is among the deliveries only if there was something to tell.
-  std::vector<Delivery> Deliver(const base::Snapshot& snapshot, const base::Result<void>& run_dir);
+  // somebody removed is put back; a channel that shows this snapshot already does nothing. Where the run
+  // directory can't be used nothing is written there, and that is its channels' failure. The signal is among the
+  // deliveries only if there was something to tell.
+  std::vector<Delivery> Deliver(const base::Snapshot& snapshot, const Places& places);
   // Tells those who map the snapshot file that the sidecar lives and how fresh its values are. `snapshot` is the
   // newest that was delivered, and may have changed but for its values.
   void Beat(const base::Snapshot& snapshot, const Freshness& freshness, base::MonoTime now);

@@ -43,6 +43,8 @@ base::Result<void> Channels::Listen() {
 void Channels::Deliver(const base::Snapshot& snapshot, base::MonoTime cause, base::Now now) {
   snapshot_ = &snapshot;
   cause_ = cause;
+  // No change waits until all of the run directory is looked at: what else was removed, Tend() puts back.
+  if (failing() || !directory_.intact()) Restore();
   DeliverAgain(now);
 }
 
@@ -65,24 +67,23 @@ void Channels::Tend(base::Now now) {
     if (intact()) return NoteFreshness(freshness_, now);
     log_.Warn("something in the run directory " + directory_.path() + " was removed or changed; it is put back");
   }
+  Restore();
   DeliverAgain(now);
 }
 
-base::Result<void> Channels::Restore() {
-  if (auto restored = directory_.Restore(); !restored) return restored;
-  if (!serve_ || base::FileIdentity::Of(socket_) == bound_) return {};
-  return Listen();
+void Channels::Restore() {
+  places_.run_dir = places_.socket = directory_.Restore();
+  if (places_.run_dir && serve_ && base::FileIdentity::Of(socket_) != bound_) places_.socket = Listen();
 }
 
 void Channels::DeliverAgain(base::Now now) {
-  const base::Result<void> run_dir = intact() ? base::Result<void>() : Restore();
   if (snapshot_ != nullptr) {
-    for (const inject::Delivery& delivery : injector_.Deliver(*snapshot_, run_dir)) Note(delivery, now);
+    for (const inject::Delivery& delivery : injector_.Deliver(*snapshot_, places_)) Note(delivery, now);
     return;
   }
   ChannelRecord& control = *std::ranges::find(records_, inject::kChannelControl, &ChannelRecord::name);
-  if (!run_dir) {
-    NoteFailed(control, run_dir.error().message);
+  if (!places_.socket) {
+    NoteFailed(control, places_.socket.error().message);
   } else {
     control.error.reset();
   }

@@ -53,7 +53,7 @@ class Channels {
  private:
   bool intact() const;
   void Tend(base::Now now);
-  base::Result<void> Restore();
+  void Restore();
   void DeliverAgain(base::Now now);
   void Note(const inject::Delivery& delivery, base::Now now);
   void NoteFailed(ChannelRecord& record, const std::string& message);
@@ -65,6 +65,7 @@ class Channels {
   base::FileRights socket_rights_;
   bool serve_;
   std::optional<base::FileIdentity> bound_;  // the socket, once it was there
+  inject::Places places_;
   inject::Injector injector_;
   std::vector<ChannelRecord> records_;
   const base::Snapshot* snapshot_ = nullptr;  // the newest one that was published

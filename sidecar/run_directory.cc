@@ -39,8 +39,8 @@ base::Result<RunDirectory> RunDirectory::Take(RunDirectoryOptions options) {
 bool RunDirectory::intact() const { return lock_ && lock_->StandsAt(LockPath()); }
 
 base::Result<void> RunDirectory::Make(std::chrono::milliseconds patience) {
-  if (auto made = MakeDirectory(options_); !made) return made;
   if (intact()) return {};
+  if (auto made = MakeDirectory(options_); !made) return made;
   auto lock = base::FileLock::Acquire(LockPath(), options_.owner, patience);
   if (!lock) return std::unexpected(std::move(lock.error()).Within("run directory"));
   lock_ = std::move(*lock);

@@ -94,6 +94,17 @@ class RunDirectory(EndToEndTest):
         eventually("no descriptor is lost", lambda: footprint.open_files(sidecar) <= open_files)
         self.assertEqual(len(sidecar.log_lines("error.*env_file")), 1, sidecar.log())
 
+    def test_a_socket_that_cannot_come_back_stops_no_other_channel(self):
+        sidecar = self.start()
+        sidecar.socket.unlink()
+        sidecar.socket.mkdir()
+        sidecar.wait_log("channel control: .*control.sock")
+        self.consul.put(KEY, 600)
+        eventually("the env file follows", lambda: sidecar.env_text() == env_text(MAX_CONCURRENT=600))
+        sidecar.socket.rmdir()
+        self.assert_whole(sidecar, 600)
+        self.assertEqual(len(sidecar.log_lines("error.*channel")), 1, sidecar.log())
+
     def test_a_directory_that_another_sidecar_took_meanwhile_stays_that_ones(self):
         first = self.start("--instance", "the-first")
         shutil.rmtree(first.run_dir)

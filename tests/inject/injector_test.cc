@@ -112,7 +112,7 @@ TEST_F(InjectorTest, ASnapshotFileThatCannotBeWrittenStopsNoOtherChannelAndIsTol
 TEST_F(InjectorTest, WritesNothingIntoARunDirectoryThatIsNotOurs) {
   Injector injector(*files_, control_, Signalling(6));
   const auto held = base::Fail(base::ErrorKind::kUnavailable, "held by another");
-  const std::vector<Delivery> deliveries = injector.Deliver(Version(7, "500"), held);
+  const std::vector<Delivery> deliveries = injector.Deliver(Version(7, "500"), {held, held});
   ASSERT_EQ(deliveries.size(), 3U) << "no signal before the file is there";
   for (const Delivery& delivery : deliveries) {
     ASSERT_FALSE(delivery.result);
@@ -120,6 +120,17 @@ TEST_F(InjectorTest, WritesNothingIntoARunDirectoryThatIsNotOurs) {
   }
   EXPECT_FALSE(fs::exists(dir_ / "env"));
   EXPECT_EQ(control_.published, std::vector<std::uint64_t>{7}) << "who is connected is served";
+}
+
+TEST_F(InjectorTest, WithoutASocketWhatNeedsNoneIsDelivered) {
+  Injector injector(*files_, control_, Options());
+  const auto removed = base::Fail(base::ErrorKind::kIo, "is a directory");
+  const std::vector<Delivery> deliveries = injector.Deliver(Version(7, "500"), {{}, removed});
+  ASSERT_EQ(deliveries.size(), 3U);
+  for (const Delivery& delivery : deliveries) {
+    EXPECT_EQ(delivery.result.has_value(), delivery.channel != kChannelControl) << delivery.channel;
+  }
+  EXPECT_TRUE(fs::exists(dir_ / "env"));
 }
 
 TEST_F(InjectorTest, SignalsForEachVersionAfterTheFirst) {
