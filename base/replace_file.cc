@@ -9,10 +9,9 @@ namespace envdial::base {
 Result<UniqueFd> ReplaceFile(FileSystem& files, const std::string& path, std::string_view bytes,
                              const FileRights& rights) {
   const std::string temporary = path + ".tmp";
-  if (auto removed = files.Remove(temporary); !removed && removed.error().kind != ErrorKind::kNotFound) {
-    return std::unexpected(std::move(removed.error()));
-  }
   auto fd = files.Create(temporary, bytes, rights);
+  // What a killed process left over may be in the way.
+  if (!fd && files.Remove(temporary)) fd = files.Create(temporary, bytes, rights);
   if (!fd) return fd;
   if (auto renamed = files.Rename(temporary, path); !renamed) {
     // Its failure would only hide the first one; the next replacement removes what is left.

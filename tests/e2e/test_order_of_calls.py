@@ -12,8 +12,8 @@ STORE_CALLS = (
     "io_submit state/{0}", "openat state O_DIRECTORY O_RDONLY", "io_submit state",
 )  # fmt: skip
 ENV_CALLS = (
-    "unlink run/env.tmp", "openat run/env.tmp O_CREAT O_EXCL O_WRONLY", "fchown run/env.tmp", "fchmod run/env.tmp",
-    "write run/env.tmp", "rename run/env.tmp run/env",
+    "openat run/env.tmp O_CREAT O_EXCL O_WRONLY", "fchown run/env.tmp", "fchmod run/env.tmp", "write run/env.tmp",
+    "rename run/env.tmp run/env",
 )  # fmt: skip
 
 
