@@ -2,6 +2,7 @@
 #include "base/http_client.h"
 
 #include <curl/curl.h>
+#include <unistd.h>
 
 #include <deque>
 #include <map>
@@ -38,14 +39,14 @@ class CurlLibrary {
 };
 
 // libcurl calls us only to say which sockets to watch and when to call it again, and never while one of our callers
-// runs: an outcome is put into a queue, from which the loop tells one in each turn. So whoever is told may start and
-// destroy transfers as he likes.
+// runs: an outcome is put into a queue, from which one is told when libcurl has returned to the loop, and one in each
+// turn of it. So whoever is told may start and destroy transfers as he likes.
 class CurlClient final : public HttpClient {
  public:
   CurlClient(EventLoop& loop, HttpClientOptions options)
       : loop_(loop),
         options_(std::move(options)),
-        curl_timer_(loop, [this](Now) { Act(CURL_SOCKET_TIMEOUT, 0); }),
+        curl_timer_(loop, [this](Now now) { Act(CURL_SOCKET_TIMEOUT, 0, now); }),
         deliver_(loop, [this](Now now) { DeliverOne(now); }),
         multi_(library_.ready() ? ::curl_multi_init() : nullptr) {
     if (multi_ == nullptr) return;
@@ -90,6 +91,16 @@ class CurlClient final : public HttpClient {
     HttpExchange exchange;
   };
 
+  struct Watched {
+    Watched(EventLoop& loop, int fd, FdWatcher::Interest interest_in,
+            std::function<void(FdWatcher::Interest, Now)> on_ready)
+        : interest(interest_in), watcher(loop, fd, interest_in, std::move(on_ready)) {}
+
+    FdWatcher::Interest interest;
+    bool wanted = true;  // by libcurl
+    FdWatcher watcher;
+  };
+
   void OnResolved(Transfer& transfer, Result<AsyncDns::Addresses> addresses, Now now) {
     if (addresses) return Begin(transfer, *addresses, now.mono);
     Finish(transfer, std::unexpected(transfer.exchange.Error(HttpFault::kDns, addresses.error().message)));
@@ -101,6 +112,8 @@ class CurlClient final : public HttpClient {
     }
     CURL* easy = transfer.exchange.native();
     ::curl_easy_setopt(easy, CURLOPT_PRIVATE, &transfer);
+    ::curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &CurlClient::OnCloseSocket);
+    ::curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, this);
     if (const CURLMcode code = ::curl_multi_add_handle(multi_.get(), easy); code != CURLM_OK) {
       return Finish(transfer,
                     std::unexpected(transfer.exchange.Error(HttpFault::kRefused, ::curl_multi_strerror(code))));
@@ -110,18 +123,40 @@ class CurlClient final : public HttpClient {
 
   // libcurl says how many parameters it has. NOLINTNEXTLINE(readability-function-size)
   static int OnSocket(CURL*, curl_socket_t fd, int what, void* self, void*) {
-    auto* client = static_cast<CurlClient*>(self);
-    client->watchers_.erase(fd);
+    static_cast<CurlClient*>(self)->Watch(fd, what);
+    return 0;
+  }
+
+  // Between two requests libcurl watches nothing. A kept connection stays watched as it was all the same, until it is
+  // closed or something comes: most often the next request wants just that, and the kernel is spared two calls.
+  void Watch(curl_socket_t fd, int what) {
     int interest = FdWatcher::kNone;
     if (what == CURL_POLL_IN || what == CURL_POLL_INOUT) interest |= FdWatcher::kRead;
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT) interest |= FdWatcher::kWrite;
-    if (interest == FdWatcher::kNone) return 0;
-    client->watchers_.try_emplace(fd, client->loop_, fd, static_cast<FdWatcher::Interest>(interest),
-                                  [client, fd](FdWatcher::Interest ready, Now) {
-                                    client->Act(fd, ((ready & FdWatcher::kRead) != 0 ? CURL_CSELECT_IN : 0) |
-                                                        ((ready & FdWatcher::kWrite) != 0 ? CURL_CSELECT_OUT : 0));
-                                  });
-    return 0;
+    if (const auto found = watched_.find(fd); found != watched_.end()) {
+      found->second.wanted = interest != FdWatcher::kNone;
+      if (!found->second.wanted || found->second.interest == interest) return;
+      watched_.erase(found);
+    }
+    if (interest == FdWatcher::kNone) return;
+    const auto wanted = static_cast<FdWatcher::Interest>(interest);
+    watched_.try_emplace(fd, loop_, fd, wanted,
+                         [this, fd](FdWatcher::Interest ready, Now now) { OnReady(fd, ready, now); });
+  }
+
+  void OnReady(curl_socket_t fd, FdWatcher::Interest ready, Now now) {
+    if (!watched_.at(fd).wanted) {
+      watched_.erase(fd);
+      return;
+    }
+    const int read = (ready & FdWatcher::kRead) != 0 ? CURL_CSELECT_IN : 0;
+    const int write = (ready & FdWatcher::kWrite) != 0 ? CURL_CSELECT_OUT : 0;
+    Act(fd, read | write, now);
+  }
+
+  static int OnCloseSocket(void* self, curl_socket_t fd) {
+    static_cast<CurlClient*>(self)->watched_.erase(fd);
+    return ::close(fd);
   }
 
   static int OnTimer(CURLM*, long timeout_ms, void* self) {
@@ -134,7 +169,7 @@ class CurlClient final : public HttpClient {
     return 0;
   }
 
-  void Act(curl_socket_t fd, int ready) {
+  void Act(curl_socket_t fd, int ready, Now now) {
     int running = 0;
     ::curl_multi_socket_action(multi_.get(), fd, ready, &running);
     int left = 0;
@@ -143,16 +178,22 @@ class CurlClient final : public HttpClient {
       const CURLcode code = message->data.result;
       Transfer* transfer = nullptr;
       ::curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-      Finish(*transfer, transfer->exchange.Conclude(code));
+      transfer->exchange.Stop();
+      Note(*transfer, transfer->exchange.Conclude(code));
     }
+    DeliverOne(now);
   }
 
-  // Ends the transfer as far as libcurl and the resolver are concerned, and lets the loop tell its outcome.
-  void Finish(Transfer& transfer, HttpResult outcome) {
-    Detach(transfer);
+  void Note(Transfer& transfer, HttpResult outcome) {
     if (!outcome && dns_ != nullptr) dns_->Forget(transfer.exchange.endpoint().host);
     transfer.outcome = std::move(outcome);
     finished_.push_back(&transfer);
+  }
+
+  // Ends a transfer that libcurl has not ended. A caller of ours may be running, so the loop tells the outcome later.
+  void Finish(Transfer& transfer, HttpResult outcome) {
+    Detach(transfer);
+    Note(transfer, std::move(outcome));
     if (!deliver_.running()) deliver_.Start(std::chrono::nanoseconds::zero());
   }
 
@@ -174,7 +215,7 @@ class CurlClient final : public HttpClient {
     if (finished_.empty()) return;
     Transfer* transfer = finished_.front();
     finished_.pop_front();
-    if (!finished_.empty()) deliver_.Start(std::chrono::nanoseconds::zero());
+    if (!finished_.empty() && !deliver_.running()) deliver_.Start(std::chrono::nanoseconds::zero());
     const auto on_done = std::move(transfer->on_done);
     on_done(std::move(*transfer->outcome), now);  // may destroy this transfer and any other
   }
@@ -183,7 +224,7 @@ class CurlClient final : public HttpClient {
   HttpClientOptions options_;
   CurlLibrary library_;
   std::unique_ptr<AsyncDns> dns_;  // once a name is asked for
-  std::map<curl_socket_t, FdWatcher> watchers_;
+  std::map<curl_socket_t, Watched> watched_;
   std::deque<Transfer*> finished_;  // to be told, in order
   Timer curl_timer_;
   Timer deliver_;

@@ -2,6 +2,9 @@
 #include "base/http_client.h"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -9,6 +12,18 @@
 
 #include "tests/base/http_fixture.h"
 #include "tests/base/temp_directory.h"
+
+namespace {
+
+int epoll_changes = 0;
+
+}  // namespace
+
+// Stands before the C library's.
+extern "C" int epoll_ctl(int epfd, int op, int fd, epoll_event* event) noexcept {
+  ++epoll_changes;
+  return static_cast<int>(::syscall(SYS_epoll_ctl, epfd, op, fd, event));
+}
 
 namespace envdial::base {
 namespace {
@@ -161,6 +176,15 @@ TEST_F(HttpClientTest, ConnectionsAreKeptAndUsedAgain) {
   Serve([](Connection& connection, const std::string&) { connection.Send(OkAnswer("x")); });
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(Get(Request()).has_value());
   EXPECT_EQ(server_->connections(), 1);
+}
+
+TEST_F(HttpClientTest, AKeptConnectionStaysWatched) {
+  Serve([](Connection& connection, const std::string&) { connection.Send(OkAnswer("x")); });
+  ASSERT_TRUE(Get(Request()).has_value());
+  const int before = epoll_changes;
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(Get(Request()).has_value());
+  EXPECT_EQ(epoll_changes, before);
+  EXPECT_GT(before, 0);
 }
 
 // As with those to the addresses that were left for another one: nobody knows whether they still lead anywhere.
