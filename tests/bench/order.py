@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes cmake/order.ld: which parts of the image's program are touched by a start, changes and idle polls, first by
-http and then what https adds. They are linked side by side, so that few pages have to be in memory. `script/image
---order` runs this: order.py DIRECTORY, where the program and its map are, as `script/image --binary` puts them there.
+http and then what https adds. They are linked side by side, so that few pages have to be in memory; first what runs
+between an answer and the replaced env file, in the order of running, since by then other programs have used the
+processor's caches. `script/image --order` runs this: order.py DIRECTORY, where the program and its map are, as
+`script/image --binary` puts them there.
 """
 
 import bisect
@@ -21,6 +23,7 @@ from support import processes, unix_http  # noqa: E402
 from support.waiting import eventually  # noqa: E402
 
 PATIENCE = 300.0  # seconds; under valgrind's lackey a program runs some hundred times slower
+LAST = 2006  # by the sixth change the files that are used in turns are all there
 ASKED = ("/livez", "/readyz", "/metrics", "/v1/snapshot")
 WIDTH = 120
 HEAD = """/* SPDX-License-Identifier: Apache-2.0
@@ -32,13 +35,40 @@ HEAD = """/* SPDX-License-Identifier: Apache-2.0
 SHARED_NAME = re.compile(r"\.(text|rodata)(\.(unlikely|startup|exit|hot|sse\w*|avx\w*|evex\w*|str[\d.]+|cst\d+))?")
 NUMBERED_BY_LTO = re.compile(r"\.lto_priv\.\d+")
 # Of what the processor chooses among at run time valgrind's has only one.
-CHOSEN_BY_PROCESSOR = re.compile(r"-(avx2|avx512|evex|evex512|evex-unaligned-erms|avx-unaligned-erms|sse2|erms|rtm)")
+CHOSEN_BY_PROCESSOR = re.compile(r"-(avx2|avx512|avx|evex512|evex|sse2|erms|rtm)[^.]*")
+
+# Of lackey's trace: the addresses from the last instruction `waits` before an instruction `replaces` to that one, in
+# order, then "others", then all.
+ADDRESSES_OF_TRACE = r"""
+/^(I | [LSM]) / {
+  sub(/,.*/, "", $2)
+  all[$2]
+  if ($1 == "I" && $2 == waits) { under_way = 1; steps = 0; split("", met) }
+  if (under_way && !($2 in met)) { met[$2]; way[steps++] = $2 }
+  if ($1 == "I" && $2 == replaces && under_way) {
+    under_way = 0
+    count = steps
+    for (i = 0; i < count; i++) last_way[i] = way[i]
+  }
+}
+END {
+  for (i = 0; i < count; i++) print last_way[i]
+  print "others"
+  for (each in all) print each
+}
+"""
 
 
-def touched_addresses(fifo):
-    """A process that reads lackey's trace and prints each address once."""
-    program = r"""/^(I | [LSM]) / { sub(/,.*/, "", $2); seen[$2] } END { for (each in seen) print each }"""
-    return subprocess.Popen(["awk", program, fifo], stdout=subprocess.PIPE, text=True)
+def reading(fifo, linked):
+    """A process that reads lackey's trace."""
+
+    def first_instruction(member):
+        is_its = re.compile(rf"libc\.a\({member}\)$").search
+        return next(each.address for each in linked if each.output.startswith(".text") and is_its(each.file))
+
+    names = {"waits": first_instruction("epoll_wait.o"), "replaces": first_instruction("rename.o")}
+    marks = [argument for name, address in names.items() for argument in ("-v", f"{name}={address:08x}")]
+    return subprocess.Popen(["awk", *marks, ADDRESSES_OF_TRACE, fifo], stdout=subprocess.PIPE, text=True)
 
 
 class Traced(subjects.Envdial):
@@ -49,16 +79,17 @@ class Traced(subjects.Envdial):
         return [*trace, *super().command(), "--timeout", "10s", "--connect-timeout", "60s"]
 
 
-def trace(place, consul, source, binary, asks=()):
-    """The addresses that a life touches: a start, three changes, two idle polls, what is asked of it, the end."""
+def trace(place, consul, source, linked, asks=()):
+    """The addresses that a life touches: a start, six changes, two idle polls, what is asked of it, the end. First those
+    of the last change's way to the env file."""
     subject = Traced(place, source)
-    subject.binary = binary
     fifo = subject.place.disk / "trace"
     os.mkfifo(fifo)
-    awk = touched_addresses(fifo)
+    awk = reading(fifo, linked)
     try:
         with measures.running(consul, [subject]):
-            for value in (2001, 2002, 2003):
+            for value in range(2001, LAST + 1):
+                time.sleep(10 if value == LAST else 0)  # the next poll is held by then
                 consul.agent.put(subject.keys[0], value)
                 eventually("the change is delivered", lambda: f"'{value}'" in subject.file.read_text(), PATIENCE)
             for target in asks:
@@ -66,7 +97,8 @@ def trace(place, consul, source, binary, asks=()):
             time.sleep(2 * 10)  # two waits
             os.kill(subject.pid, signal.SIGTERM)
             eventually("it ends", subject.ended, PATIENCE)
-        return [int(line, 16) for line in awk.communicate()[0].split()]
+        way, _, others = awk.communicate()[0].partition("others\n")
+        return [int(line, 16) for line in way.split()] + sorted(int(line, 16) for line in others.split())
     finally:
         processes.kill(awk)
 
@@ -74,7 +106,7 @@ def trace(place, consul, source, binary, asks=()):
 def named(linked, addresses):
     """The linked sections that hold the addresses, as (output section, pattern of the linker's)."""
     starts = [each.address for each in linked]
-    for address in sorted(addresses):
+    for address in addresses:
         at = bisect.bisect(starts, address) - 1
         if at < 0 or address >= linked[at].address + linked[at].size:
             continue
@@ -108,10 +140,9 @@ def main():
     with measures.scratch() as place:
         consul = measures.TestConsul(place, 'limits { https_handshake_timeout = "120s" }')
         try:
-            binary = directory / "envdial"
-            lives.append(trace(place, consul, consul.source(1), binary))
-            lives.append(trace(place, consul, consul.source(1), binary, ASKED))
-            lives.append(trace(place, consul, consul.https(), binary))
+            lives.append(trace(place, consul, consul.source(1), linked))
+            lives.append(trace(place, consul, consul.source(1), linked, ASKED))
+            lives.append(trace(place, consul, consul.https(), linked))
         finally:
             consul.agent.kill()
     patterns = list(dict.fromkeys(pattern for life in lives for pattern in named(linked, life)))
