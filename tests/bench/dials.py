@@ -2,9 +2,7 @@
 """What `script/bench dials` does. Needs what side_by_side.py needs."""
 
 import argparse
-import base64
 import http.client
-import json
 import os
 import re
 import sys
@@ -14,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import measures, subjects  # noqa: E402  (found only now)
+from support.observing import transaction  # noqa: E402
 from support.report import print_conditions, print_table  # noqa: E402
 from support.waiting import eventually  # noqa: E402
 
@@ -35,10 +34,8 @@ def of(kind, count):
 
 def put_all(connection, keys, value):
     """Changes all of them, by as few transactions as Consul allows."""
-    data = base64.b64encode(str(value).encode()).decode()
     for first in range(0, len(keys), OPERATIONS):
-        batch = [{"KV": {"Verb": "set", "Key": key, "Value": data}} for key in keys[first : first + OPERATIONS]]
-        connection.request("PUT", "/v1/txn", body=json.dumps(batch))
+        connection.request("PUT", "/v1/txn", body=transaction(keys[first : first + OPERATIONS], value))
         answer = connection.getresponse()
         answer.read()
         if answer.status != 200:

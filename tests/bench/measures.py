@@ -7,15 +7,15 @@ import os
 import re
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median  # noqa: F401  (of what is measured here)
 
 from bench.subjects import Place, Source
-from support import processes
+from support import footprint, processes
 from support.certificates import Authority
 from support.gate import Gate
 from support.real_consul import Consul
@@ -105,14 +105,10 @@ def propagation(place, consul, kinds, samples):
         done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True)
         if done.returncode != 0:
             sys.exit("propagation failed:\n" + "\n".join(f"{each.name}: {each.log()}" for each in subjects))
-        for subject in subjects:
-            eventually(f"{subject.name} has the last value", lambda subject=subject: holds_number(subject.file))
-    return {each["name"]: each["samples_ms"] for each in json.loads(done.stdout)["subjects"]}
-
-
-def holds_number(file):
-    """The floor shows Consul's JSON, the others a line with the number."""
-    return bool(re.search(rb"'\d+'|\"Value\"", file.read_bytes()))
+        found = json.loads(done.stdout)
+        # The last PUT went to the last subject.
+        eventually("the last value is there", lambda: f"'{found['last_value']}'" in subjects[-1].file.read_text())
+    return {each["name"]: each["samples_ms"] for each in found["subjects"]}
 
 
 def first_value(place, consul, kinds, starts):
@@ -178,10 +174,6 @@ def three_instances(place, consul, kind, seconds):
         return sum(memory_of(subject.pid)["proportional"] for subject in subjects) / 3
 
 
-def threads_of(pid):
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))
-
-
 def processor_seconds(pid):
     """What all its threads have run so far, by the scheduler's own nanoseconds."""
     return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e9
@@ -213,7 +205,7 @@ def idle(place, consul, kinds, seconds):
             found[each.name] = {
                 "processor_ms": (processor_seconds(each.pid) - ran) * 1e3 / minutes,
                 "requests": (gate.requests - requests) / minutes,
-                "threads": threads_of(each.pid),
+                "threads": footprint.threads(each.pid),
             }
     return found
 
@@ -257,7 +249,3 @@ def system_calls(place, consul, kinds, seconds, changes=20):
             calls, took = sum(trace.end().values()), time.monotonic() - began
             found[each.name]["change"] = (calls - found[each.name]["idle_minute"] * took / 60) / changes
     return found
-
-
-def median(samples):
-    return statistics.median(samples)

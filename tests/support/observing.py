@@ -42,7 +42,7 @@ class Writer(threading.Thread):
         if len(self._keys) == 1:
             connection.request("PUT", f"/v1/kv/{self._keys[0]}", body=str(value))
         else:
-            connection.request("PUT", "/v1/txn", body=_transaction(self._keys, value))
+            connection.request("PUT", "/v1/txn", body=transaction(self._keys, value))
         response = connection.getresponse()
         response.read()
         if response.status != 200:
@@ -57,7 +57,8 @@ class Writer(threading.Thread):
         return self.confirmed
 
 
-def _transaction(keys, value):
+def transaction(keys, value):
+    """The body of a PUT to /v1/txn that sets them all."""
     data = base64.b64encode(str(value).encode()).decode()
     return json.dumps([{"KV": {"Verb": "set", "Key": key, "Value": data}} for key in keys])
 
