@@ -21,11 +21,15 @@ class Place:
     disk: Path
     memory: Path
 
+    def all_on_disk(self):
+        """The same, for an app that reads its file from a disk, too."""
+        return Place(self.disk, self.disk / "files")
+
     def __truediv__(self, name):
         place = Place(self.disk / name, self.memory / name)
         for directory in (place.disk, place.memory):
             shutil.rmtree(directory, ignore_errors=True)
-            directory.mkdir()
+            directory.mkdir(parents=True)
         return place
 
 
