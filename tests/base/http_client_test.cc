@@ -31,7 +31,17 @@ namespace {
 using namespace std::chrono_literals;
 using Connection = RawServer::Connection;
 
-class HttpClientTest : public HttpTest {};
+class HttpClientTest : public HttpTest {
+ protected:
+  // How often the loop has something to do, its own end included.
+  int TurnsWithin(std::chrono::milliseconds time) {
+    int turns = 0;
+    bool over = false;
+    Timer end(loop_, [&over](Now) { over = true; });
+    for (end.Start(time); !over; ++turns) ::event_base_loop(loop_.native(), EVLOOP_ONCE);
+    return turns;
+  }
+};
 
 TEST(HttpEndpoint, IsShownAsAnAddress) {
   using Scheme = HttpEndpoint::Scheme;
@@ -210,6 +220,17 @@ TEST_F(HttpClientTest, AKeptConnectionClosedWhileIdleIsReplaced) {
   EXPECT_EQ(server_->connections(), 2);
 }
 
+TEST_F(HttpClientTest, AKeptConnectionClosedWhileIdleWakesTheLoopOnce) {
+  Connection* kept = nullptr;
+  Serve([&kept](Connection& connection, const std::string&) {
+    kept = &connection;
+    connection.Send(OkAnswer("x"));
+  });
+  ASSERT_TRUE(Get(Request()).has_value());
+  kept->Close();
+  EXPECT_LE(TurnsWithin(200ms), 3);
+}
+
 TEST_F(HttpClientTest, AKeptConnectionClosedOrResetUnderARequestIsReplaced) {
   for (const bool reset : {false, true}) {
     int requests = 0;
@@ -312,18 +333,10 @@ TEST_F(HttpClientTest, SocketsAreNotInheritedByChildProcesses) {
 
 TEST_F(HttpClientTest, AnIdlePollWakesNobody) {
   Serve([](Connection&, const std::string&) {});
-  int turns = 0;
   const auto transfer = client_->Start(Request(), [](HttpResult, Now) { FAIL(); });
   ASSERT_TRUE(TurnUntil([this] { return server_->open_connections() == 1; }));
   TurnFor(50ms);
-  bool over = false;
-  Timer end(loop_, [&over](Now) { over = true; });
-  end.Start(500ms);
-  while (!over) {
-    ::event_base_loop(loop_.native(), EVLOOP_ONCE);
-    ++turns;
-  }
-  EXPECT_LE(turns, 3);
+  EXPECT_LE(TurnsWithin(500ms), 3);
 }
 
 }  // namespace
