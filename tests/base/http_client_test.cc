@@ -38,7 +38,11 @@ class HttpClientTest : public HttpTest {
     int turns = 0;
     bool over = false;
     Timer end(loop_, [&over](Now) { over = true; });
-    for (end.Start(time); !over; ++turns) ::event_base_loop(loop_.native(), EVLOOP_ONCE);
+    end.Start(time);
+    while (!over) {
+      ::event_base_loop(loop_.native(), EVLOOP_ONCE);
+      ++turns;
+    }
     return turns;
   }
 };
