@@ -26,12 +26,13 @@ UniqueFd Open(const std::string& path, int flags, mode_t mode = 0) {
   return UniqueFd(fd);
 }
 
+// From the file's start on.
 Result<void> WriteAll(int fd, std::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+  for (std::size_t at = 0; at < bytes.size();) {
+    const ssize_t written = ::pwrite(fd, bytes.data() + at, bytes.size() - at, static_cast<off_t>(at));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return FailErrno(errno, "write", path);
-    bytes.remove_prefix(static_cast<std::size_t>(written));
+    at += static_cast<std::size_t>(written);
   }
   return {};
 }
@@ -76,13 +77,13 @@ Result<std::string> ReadRegular(const std::string& path, std::size_t max_bytes) 
   return ReadAll(fd.get(), size, max_bytes, path);
 }
 
-Result<void> Fill(int fd, const std::string& path, std::string_view bytes, const FileRights& rights) {
+Result<void> SetRights(int fd, const std::string& path, const FileRights& rights) {
   // The group first: a change of group may clear mode bits, and no one else may read until all is right.
   if (rights.group && ::fchown(fd, static_cast<uid_t>(-1), *rights.group) != 0) {
     return FailErrno(errno, "give group " + std::to_string(*rights.group) + " to", path);
   }
   if (::fchmod(fd, rights.mode) != 0) return FailErrno(errno, "set mode of", path);
-  return WriteAll(fd, bytes, path);
+  return {};
 }
 
 bool IsOurs(const struct stat& status, const FileRights& rights) {
@@ -90,28 +91,21 @@ bool IsOurs(const struct stat& status, const FileRights& rights) {
          (status.st_mode & 07777) == rights.mode && (!rights.group || status.st_gid == *rights.group);
 }
 
-Result<UniqueFd> OverwriteOurs(const std::string& path, std::string_view bytes, const FileRights& rights) {
-  // O_NONBLOCK, because opening a FIFO would wait for its reader.
-  UniqueFd fd = Open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
-  if (!fd) {
-    const int code = errno;
-    if (code != ELOOP && code != ENXIO && code != EISDIR) return FailErrno(code, "overwrite", path);
-    return Fail(ErrorKind::kInvalid, "overwrite " + path + ": is no regular file");
-  }
+Result<void> OverwriteOurs(int fd, const std::string& path, std::string_view bytes, const FileRights& rights) {
   struct stat status{};
-  if (::fstat(fd.get(), &status) != 0) return FailErrno(errno, "stat", path);
+  if (::fstat(fd, &status) != 0) return FailErrno(errno, "stat", path);
   if (!IsOurs(status, rights)) {
     return Fail(ErrorKind::kInvalid,
                 "overwrite " + path + ": is no regular file of our own, or others have a way to it");
   }
-  if (auto written = WriteAll(fd.get(), bytes, path); !written) return std::unexpected(std::move(written.error()));
-  if (static_cast<std::size_t>(status.st_size) <= bytes.size()) return fd;
+  if (auto written = WriteAll(fd, bytes, path); !written) return written;
+  if (static_cast<std::size_t>(status.st_size) <= bytes.size()) return {};
   int cut = 0;
   do {
-    cut = ::ftruncate(fd.get(), static_cast<off_t>(bytes.size()));
+    cut = ::ftruncate(fd, static_cast<off_t>(bytes.size()));
   } while (cut != 0 && errno == EINTR);
   if (cut != 0) return FailErrno(errno, "truncate", path);
-  return fd;
+  return {};
 }
 
 // EPERM is what some seccomp filters answer to a system call that they do not know; where it is meant, a plain rename
@@ -127,15 +121,29 @@ class RealFileSystem final : public FileSystem {
   Result<UniqueFd> Create(const std::string& path, std::string_view bytes, const FileRights& rights) override {
     UniqueFd fd = Open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, S_IRUSR | S_IWUSR);
     if (!fd) return FailErrno(errno, "create", path);
-    if (auto filled = Fill(fd.get(), path, bytes, rights); !filled) {
-      ::unlink(path.c_str());
-      return std::unexpected(std::move(filled.error()));
-    }
-    return fd;
+    Result<void> made = SetRights(fd.get(), path, rights);
+    if (made) made = WriteAll(fd.get(), bytes, path);
+    if (made) return fd;
+    ::unlink(path.c_str());
+    return std::unexpected(std::move(made.error()));
   }
 
   Result<UniqueFd> Overwrite(const std::string& path, std::string_view bytes, const FileRights& rights) override {
-    return OverwriteOurs(path, bytes, rights);
+    // O_NONBLOCK, because opening a FIFO would wait for its reader.
+    UniqueFd fd = Open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+    if (!fd) {
+      const int code = errno;
+      if (code != ELOOP && code != ENXIO && code != EISDIR) return FailErrno(code, "overwrite", path);
+      return Fail(ErrorKind::kInvalid, "overwrite " + path + ": is no regular file");
+    }
+    if (auto written = OverwriteOurs(fd.get(), path, bytes, rights); !written)
+      return std::unexpected(std::move(written.error()));
+    return fd;
+  }
+
+  Result<void> OverwriteOpen(const UniqueFd& fd, const std::string& path, std::string_view bytes,
+                             const FileRights& rights) override {
+    return OverwriteOurs(fd.get(), path, bytes, rights);
   }
 
   Result<void> Rename(const std::string& from, const std::string& to) override {

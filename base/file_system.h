@@ -41,6 +41,10 @@ class FileSystem {
   // is not a regular file of our own with one link and exactly these rights, and then it is untouched. After any other
   // failure it may hold a part of `bytes` over what it held.
   virtual Result<UniqueFd> Overwrite(const std::string& path, std::string_view bytes, const FileRights& rights) = 0;
+  // The same to the file that Create() returned `fd` of; `path` is its name in what an error says. kInvalid also if it
+  // was removed, or another was put in its place.
+  virtual Result<void> OverwriteOpen(const UniqueFd& fd, const std::string& path, std::string_view bytes,
+                                     const FileRights& rights) = 0;
   virtual Result<void> Rename(const std::string& from, const std::string& to) = 0;
   // Swaps what two names stand for, in one atomic step (renameat2(2)). kNotFound if one of them stands for nothing;
   // kUnavailable where the file system or the kernel cannot, and then nothing has changed.
@@ -52,12 +56,6 @@ class FileSystem {
 
 // The real one.
 std::unique_ptr<FileSystem> MakeFileSystem();
-
-// Replaces `path` by a file with `bytes`: a temporary file beside it (`path` + ".tmp", one writer per directory is
-// assumed and a left-over is removed), then rename. A reader sees the old or the new whole file. Nothing is synced;
-// the descriptor of the new file is returned for that.
-Result<UniqueFd> ReplaceFile(FileSystem& files, const std::string& path, std::string_view bytes,
-                             const FileRights& rights);
 
 // Flushes files to the disk without holding up the loop.
 class DiskSync {

@@ -34,7 +34,7 @@ std::string FormatEnvFile(const std::vector<base::DialInfo>& dials, const base::
 }
 
 EnvFile::EnvFile(base::FileSystem& files, std::string path, base::FileRights rights)
-    : files_(files), path_(std::move(path)), rights_(rights) {}
+    : files_(files), path_(std::move(path)), rights_(rights), replacer_(files, path_, rights) {}
 
 base::Result<bool> EnvFile::Write(const std::string& text) {
   if (!shown_) {
@@ -51,10 +51,14 @@ base::Result<bool> EnvFile::Write(const std::string& text) {
   // After a failure nobody knows what the file says, so the next call looks.
   shown_.reset();
   // Not synced: a loss of power takes the run directory's readers with it.
-  const base::Result<base::UniqueFd> written = base::ReplaceFile(files_, path_, text, rights_);
+  const base::Result<void> written = replacer_.Replace(text);
   if (!written) return std::unexpected(base::Error(written.error()).Within("write env file"));
   Note(text);
   return true;
+}
+
+void EnvFile::Prepare() {
+  if (shown_) replacer_.Prepare(*shown_);
 }
 
 bool EnvFile::intact() const { return !shown_ || base::FileIdentity::Of(path_) == written_; }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file_replacer.h"
 #include "base/file_system.h"
 #include "base/result.h"
 #include "base/snapshot.h"
@@ -25,6 +26,8 @@ class EnvFile {
   // the file, later by what was written last and still stands there. kIo, kDenied, kNotFound (the run directory is
   // gone).
   base::Result<bool> Write(const std::string& text);
+  // Gets ready for the next change, while nobody waits: see base::FileReplacer.
+  void Prepare();
   // Whether the first Write() found a file that said something else: what the process before us served last.
   bool found_other() const { return found_other_; }
   // Whether what was written last still stands there: nobody removed, replaced or changed the file.
@@ -36,6 +39,7 @@ class EnvFile {
   base::FileSystem& files_;
   std::string path_;
   base::FileRights rights_;
+  base::FileReplacer replacer_;
   bool found_other_ = false;
   bool looked_ = false;
   std::optional<std::string> shown_;

@@ -38,6 +38,7 @@ std::vector<Delivery> Injector::Deliver(const base::Snapshot& snapshot, const Pl
     // Who was told before the snapshot file could be written looked there in vain.
     signal_owed_ |= caught_up;
     if (auto told = DeliverSignal(snapshot.version)) deliveries.push_back(std::move(*told));
+    env_file_.Prepare();
   }
   return deliveries;
 }

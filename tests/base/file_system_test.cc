@@ -9,7 +9,10 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <fstream>
+#include <functional>
+#include <tuple>
 #include <utility>
 
 #include "tests/base/temp_directory.h"
@@ -161,34 +164,41 @@ TEST_F(FileSystemTest, AFailedWriteLeavesNothing) {
   EXPECT_EQ(directory_.size(), 0U);
 }
 
-TEST_F(FileSystemTest, AFailedReplacementLeavesTheOldFileAlone) {
-  Put(directory_ / "f", "old");
+TEST_F(FileSystemTest, OverwritesTheOpenFile) {
+  const auto fd = files_->Create(directory_ / "f", "middle", {});
+  ASSERT_TRUE(fd.has_value());
+  for (const std::string& bytes :
+       {std::string("equals"), std::string("shorter"), std::string(), std::string(100'000, 'y'), std::string("z")}) {
+    const auto written = files_->OverwriteOpen(*fd, directory_ / "f", bytes, {});
+    ASSERT_TRUE(written.has_value()) << written.error().message;
+    EXPECT_EQ(Slurp(directory_ / "f"), bytes);
+  }
   const FileSizeLimit limit(1000);
-  EXPECT_FALSE(ReplaceFile(*files_, directory_ / "f", std::string(2000, 'x'), {}).has_value());
-  EXPECT_EQ(Slurp(directory_ / "f"), "old");
-  EXPECT_EQ(directory_.size(), 1U);
+  const auto written = files_->OverwriteOpen(*fd, directory_ / "f", std::string(2000, 'x'), {});
+  ASSERT_FALSE(written.has_value());
+  EXPECT_EQ(written.error().message, "write " + (directory_ / "f") + ": File too large");
 }
 
-TEST_F(FileSystemTest, ReplaceFileShowsReadersTheOldOrTheNewFile) {
-  ASSERT_TRUE(ReplaceFile(*files_, directory_ / "f", "one", {}).has_value());
-  const UniqueFd reader(::open((directory_ / "f").c_str(), O_RDONLY | O_CLOEXEC));
-  Put((directory_ / "f") + ".tmp", "left over by one who was killed");
-  const auto fd = ReplaceFile(*files_, directory_ / "f", "two", {.mode = 0640, .group = {}});
-  ASSERT_TRUE(fd.has_value()) << fd.error().message;
-  EXPECT_EQ(Slurp(directory_ / "f"), "two");
-  EXPECT_EQ(ModeOf(directory_ / "f"), mode_t{0640});
-  EXPECT_EQ(directory_.size(), 1U);
-  char bytes[10] = {};
-  EXPECT_EQ(::read(reader.get(), bytes, sizeof bytes), 3);
-  EXPECT_STREQ(bytes, "one");
-}
-
-TEST_F(FileSystemTest, AFailedRenameLeavesNoTemporaryFile) {
-  ASSERT_EQ(::mkdir((directory_ / "f").c_str(), 0700), 0);  // a file can't be renamed to a directory
-  const auto fd = ReplaceFile(*files_, directory_ / "f", "x", {});
-  ASSERT_FALSE(fd.has_value());
-  EXPECT_TRUE(fd.error().message.starts_with("rename ")) << fd.error().message;
-  EXPECT_EQ(directory_.size(), 1U);
+TEST_F(FileSystemTest, DoesNotOverwriteTheOpenFileThatOthersHaveAWayTo) {
+  const std::string path = directory_ / "f";
+  const std::function<void()> harms[] = {[&] { ASSERT_EQ(::unlink(path.c_str()), 0); },
+                                         [&] {
+                                           Put(directory_ / "theirs", "theirs");
+                                           ASSERT_EQ(::rename((directory_ / "theirs").c_str(), path.c_str()), 0);
+                                         },
+                                         [&] { ASSERT_EQ(::link(path.c_str(), (directory_ / "more").c_str()), 0); },
+                                         [&] { ASSERT_EQ(::chmod(path.c_str(), 0666), 0); }};
+  for (const auto& harm : harms) {
+    const auto fd = files_->Create(path, "before", {});
+    ASSERT_TRUE(fd.has_value()) << fd.error().message;
+    harm();
+    const std::string before = Slurp(path);
+    const auto written = files_->OverwriteOpen(*fd, path, "ours", {});
+    ASSERT_FALSE(written.has_value());
+    EXPECT_EQ(written.error().kind, ErrorKind::kInvalid) << written.error().message;
+    EXPECT_EQ(Slurp(path), before);
+    std::ignore = ::unlink(path.c_str());
+  }
 }
 
 TEST_F(FileSystemTest, OverwritesInPlaceAndCutsOffWhatIsLonger) {

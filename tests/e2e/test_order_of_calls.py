@@ -7,13 +7,13 @@ from support.case import EndToEndTest
 from support.crash_points import Lives
 
 STORE_CALLS = (
-    "openat state/{0}.tmp O_WRONLY", "write state/{0}.tmp", "renameat2 state/{0}.tmp state/{0} RENAME_EXCHANGE",
+    "openat state/{0}.tmp O_WRONLY", "pwrite64 state/{0}.tmp", "renameat2 state/{0}.tmp state/{0} RENAME_EXCHANGE",
     "rename run/env.tmp run/env", "rename run/snapshot.tmp run/snapshot",
     "io_submit state/{0}", "openat state O_DIRECTORY O_RDONLY", "io_submit state",
 )  # fmt: skip
 ENV_CALLS = (
-    "openat run/env.tmp O_CREAT O_EXCL O_WRONLY", "fchown run/env.tmp", "fchmod run/env.tmp", "write run/env.tmp",
-    "rename run/env.tmp run/env",
+    "pwrite64 run/env.tmp", "rename run/env.tmp run/env",
+    "openat run/env.tmp O_CREAT O_EXCL O_WRONLY", "fchown run/env.tmp", "fchmod run/env.tmp", "pwrite64 run/env.tmp",
 )  # fmt: skip
 
 

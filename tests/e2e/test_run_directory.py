@@ -7,9 +7,11 @@ import shutil
 import stat
 import subprocess
 import threading
+from pathlib import Path
 
 from support import footprint, unix_http
 from support.case import KEY, NAME, EndToEndTest, one_dial
+from support.own_disk import OwnDisk
 from support.rights import NO_CAPABILITIES
 from support.sidecar import env_text
 from support.waiting import always, eventually
@@ -119,6 +121,21 @@ class RunDirectory(EndToEndTest):
             self.assert_whole(first, 500)
             return
         always("it is left alone", lambda: second.env_text() == env_text(MAX_CONCURRENT=700), 2.5)
+
+    def test_a_full_one_takes_changes_that_need_no_more_room(self):
+        sidecar = self.sidecar(self.consul, *one_dial())
+        disk = OwnDisk(sidecar.run_dir, "64k")
+        self.addCleanup(disk.close)
+        sidecar.before, sidecar.socket = disk.inside, Path(disk.path("control.sock"))
+        sidecar.start_ready()
+        disk.fill()
+        for value in (600, 700, 800):
+            self.consul.put(KEY, value)
+            eventually(
+                f"the env file shows {value}",
+                lambda value=value: Path(disk.path("env")).read_text() == env_text(**{NAME: value}),
+            )
+        self.assertEqual(sidecar.metrics()("delivery_failures_total", channel="env_file"), 0)
 
     def test_modes_and_group(self):
         # Without any capability a process can give a file to a group of its own only.

@@ -54,6 +54,10 @@ class Disks::Files final : public base::FileSystem {
   Result<UniqueFd> Overwrite(const std::string& path, std::string_view bytes, const FileRights& rights) override {
     return disks_.Note(disks_.files_->Overwrite(path, bytes, rights));
   }
+  Result<void> OverwriteOpen(const UniqueFd& fd, const std::string& path, std::string_view bytes,
+                             const FileRights& rights) override {
+    return disks_.Note(disks_.files_->OverwriteOpen(fd, path, bytes, rights));
+  }
   Result<void> Rename(const std::string& from, const std::string& to) override {
     return disks_.NotePlaced(to, disks_.Note(disks_.files_->Rename(from, to)));
   }

@@ -156,20 +156,35 @@ Result<UniqueFd> FaultyFileSystem::Overwrite(const std::string& path, std::strin
   const auto begun = Begin("overwrite", path);
   const std::optional<Disk::Inode> inode = disk_.At(path);
   if (!inode) return std::unexpected(begun ? NoEntry("overwrite", path) : begun.error());
+  if (auto written = WriteOver(*inode, bytes, begun); !written) return std::unexpected(std::move(written.error()));
+  return OpenNull({.inode = inode, .path = path});
+}
+
+Result<void> FaultyFileSystem::OverwriteOpen(const UniqueFd& fd, const std::string& path, std::string_view bytes,
+                                             const base::FileRights&) {
+  const auto begun = Begin("overwrite", path);
+  const Disk::Inode inode = open_.at(fd.get()).inode.value();
+  const auto names =
+      std::ranges::count_if(disk_.entries_, [inode](const auto& each) { return each.second.now() == inode; });
+  if (names == 1) return WriteOver(inode, bytes, begun);
+  return begun ? base::Fail(base::ErrorKind::kInvalid, "overwrite " + path + ": it was removed") : begun;
+}
+
+Result<void> FaultyFileSystem::WriteOver(Disk::Inode inode, std::string_view bytes, const Result<void>& begun) {
   for (const auto& [fd, open] : open_) {
     if (open.syncing && open.inode == inode) ++overwritten_in_sync_;
   }
-  Disk::Content& content = disk_.inodes_[*inode];
+  Disk::Content& content = disk_.inodes_[inode];
   const std::string before = content.now();
   content.states.push_back(HalfOver(std::string(bytes), before));
   Step();
-  if (!begun) return std::unexpected(begun.error());
+  if (!begun) return begun;
   content.states.back() = bytes;
   if (before.size() > bytes.size()) content.states.back() += before.substr(bytes.size());
   Step();
   content.states.back() = bytes;
   Step();
-  return OpenNull({.inode = inode, .path = path});
+  return {};
 }
 
 Result<void> FaultyFileSystem::Rename(const std::string& from, const std::string& to) {

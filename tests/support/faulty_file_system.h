@@ -98,6 +98,8 @@ class FaultyFileSystem final : public base::FileSystem {
                                       const base::FileRights& rights) override;
   base::Result<base::UniqueFd> Overwrite(const std::string& path, std::string_view bytes,
                                          const base::FileRights& rights) override;
+  base::Result<void> OverwriteOpen(const base::UniqueFd& fd, const std::string& path, std::string_view bytes,
+                                   const base::FileRights& rights) override;
   base::Result<void> Rename(const std::string& from, const std::string& to) override;
   base::Result<void> Exchange(const std::string& a, const std::string& b) override;
   base::Result<void> Remove(const std::string& path) override;
@@ -120,6 +122,8 @@ class FaultyFileSystem final : public base::FileSystem {
   base::Result<void> Begin(std::string_view operation, const std::string& path);
   // Whether an operation that began like that changes the disk.
   bool TakesPlace(const base::Result<void>& begun) const { return begun || fail_done_ == Done::kMuch; }
+  // An operation that began like that overwrites that file.
+  base::Result<void> WriteOver(Disk::Inode inode, std::string_view bytes, const base::Result<void>& begun);
   base::UniqueFd OpenNull(Open what);
   base::Error NoEntry(std::string_view operation, const std::string& path) const;
   void Step() const;

@@ -14,9 +14,9 @@ static size_t at_most(int fd, size_t bytes) {
   return bytes < limit ? bytes : limit;
 }
 
-ssize_t write(int fd, const void* buf, size_t n) {
-  ssize_t (*next)(int, const void*, size_t) = NULL;
+ssize_t pwrite(int fd, const void* buf, size_t n, off_t offset) {
+  ssize_t (*next)(int, const void*, size_t, off_t) = NULL;
   // POSIX's own way to turn dlsym's object pointer into a function's.
-  *(void**)&next = dlsym(RTLD_NEXT, "write");
-  return next(fd, buf, at_most(fd, n));
+  *(void**)&next = dlsym(RTLD_NEXT, "pwrite");
+  return next(fd, buf, at_most(fd, n), offset);
 }
