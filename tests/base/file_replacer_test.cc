@@ -54,7 +54,7 @@ TEST_F(FileReplacerTest, ShowsReadersTheOldOrTheNewFile) {
   }
 }
 
-TEST_F(FileReplacerTest, FillsTheFileThatWasMadeAheadOfTime) {
+TEST_F(FileReplacerTest, OverwritesTheFileThatWasMadeAheadOfTime) {
   std::ofstream(temporary_) << "left over by one who was killed";
   replacer_.Prepare("old");
   EXPECT_EQ(fs::file_size(temporary_), 3U);
