@@ -45,6 +45,20 @@ class HttpClientTest : public HttpTest {
     }
     return turns;
   }
+
+  // A request that is answered, after which the server closes the connection that was kept.
+  bool GetAndCloseWhileIdle() {
+    Serve([this](Connection& connection, const std::string&) {
+      kept_ = &connection;
+      connection.Send(OkAnswer("x"));
+    });
+    if (!Get(Request())) return false;
+    kept_->Close();
+    return true;
+  }
+
+ private:
+  Connection* kept_ = nullptr;
 };
 
 TEST(HttpEndpoint, IsShownAsAnAddress) {
@@ -213,25 +227,13 @@ TEST_F(HttpClientTest, AConnectionThatWasIdleForLongIsNotUsedAgain) {
 }
 
 TEST_F(HttpClientTest, AKeptConnectionClosedWhileIdleIsReplaced) {
-  Connection* kept = nullptr;
-  Serve([&kept](Connection& connection, const std::string&) {
-    kept = &connection;
-    connection.Send(OkAnswer("x"));
-  });
-  ASSERT_TRUE(Get(Request()).has_value());
-  kept->Close();
+  ASSERT_TRUE(GetAndCloseWhileIdle());
   EXPECT_TRUE(Get(Request()).has_value());
   EXPECT_EQ(server_->connections(), 2);
 }
 
 TEST_F(HttpClientTest, AKeptConnectionClosedWhileIdleWakesTheLoopOnce) {
-  Connection* kept = nullptr;
-  Serve([&kept](Connection& connection, const std::string&) {
-    kept = &connection;
-    connection.Send(OkAnswer("x"));
-  });
-  ASSERT_TRUE(Get(Request()).has_value());
-  kept->Close();
+  ASSERT_TRUE(GetAndCloseWhileIdle());
   EXPECT_LE(TurnsWithin(200ms), 3);
 }
 
