@@ -16,10 +16,9 @@ class FileReplacer {
  public:
   FileReplacer(FileSystem& files, std::string path, FileRights rights);
 
-  // Makes the temporary file of the next Replace() while nobody waits for it, since that takes as long as the rename.
-  // It stays open, and stands beside `path` until then or until another process starts. `bytes`, say what `path` shows
-  // now, are what there is room for then, even on a file system that has become full. Where this fails, Replace() makes
-  // one.
+  // Makes the temporary file of the next Replace() while nobody waits for it. It stays open, and stands beside `path`
+  // until then; a process that ends leaves it to the next one, which removes it. `bytes`, say what `path` shows now,
+  // are what there is room for then, even on a file system that has become full. Where this fails, Replace() makes one.
   void Prepare(std::string_view bytes);
   // On failure the old file is untouched, and the temporary one removed.
   Result<void> Replace(std::string_view bytes);

@@ -42,7 +42,7 @@ class FileSystem {
   // failure it may hold a part of `bytes` over what it held.
   virtual Result<UniqueFd> Overwrite(const std::string& path, std::string_view bytes, const FileRights& rights) = 0;
   // The same to the file that Create() returned `fd` of; `path` is its name in what an error says. kInvalid also if it
-  // was removed, or another was put in its place.
+  // was removed, or another was put in its place; not if it has another name now.
   virtual Result<void> OverwriteOpen(const UniqueFd& fd, const std::string& path, std::string_view bytes,
                                      const FileRights& rights) = 0;
   virtual Result<void> Rename(const std::string& from, const std::string& to) = 0;
