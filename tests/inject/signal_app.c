@@ -10,7 +10,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t is_worker;
+static pid_t master;
 
 static void Say(const char* line) {
   if (write(STDOUT_FILENO, line, strlen(line)) < 0) _exit(1);
@@ -20,7 +20,8 @@ static void OnSignal(int signal) {
   if (signal == SIGUSR1) {
     Say("worker asked\n");
   } else {
-    Say(is_worker ? "worker HUP\n" : "HUP\n");
+    // By its number: a signal may come before a worker has done anything since the fork.
+    Say(getpid() == master ? "HUP\n" : "worker HUP\n");
   }
 }
 
@@ -35,8 +36,8 @@ static void Fork(void) {
   Handle(SIGUSR1, OnSignal);
   const pid_t pid = fork();
   if (pid == 0) {
-    is_worker = 1;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != master) _exit(0);
     for (;;) pause();
   }
   snprintf(line, sizeof line, "forked %d\n", pid);
@@ -46,6 +47,7 @@ static void Fork(void) {
 int main(void) {
   sigset_t hup;
   char letter = 0;
+  master = getpid();
   sigemptyset(&hup);
   sigaddset(&hup, SIGHUP);
   while (read(STDIN_FILENO, &letter, 1) == 1) {
