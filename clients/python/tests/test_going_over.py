@@ -192,12 +192,25 @@ class GoingOverTogether(TestWithSuccessors):
 
     def test_tasks(self):
         changes = [self.dials.changes() for _ in range(3)]
+        bell_sleeps, they_wait = threading.Event(), threading.Event()
+        wait = envdial._file.SnapshotFile.wait
+
+        def note_and_wait(file, *how):
+            bell_sleeps.set()
+            wait(file, *how)
 
         async def main():
-            return [change.value for change in await asyncio.gather(*(one.__anext__() for one in changes))]
+            values = asyncio.gather(*(one.__anext__() for one in changes))
+            # Looked for on their own loop, where none of them is on its way to sleep: such a one could be the first to
+            # map the new file.
+            while len(self.dials._bell._waiting) < 3 or not bell_sleeps.is_set():
+                await asyncio.sleep(0.003)
+            they_wait.set()
+            return [change.value for change in await values]
 
+        self.patch(envdial._file.SnapshotFile, "wait", note_and_wait)
         finish = self.in_thread(lambda: asyncio.run(main()))
-        eventually("they wait", lambda: len(self.dials._bell._waiting) == 3)
+        self.assertTrue(they_wait.wait(30))
         _, reader = self.supersede()
         self.assertEqual(finish(), [700] * 3)
         self.goes_on.set()
