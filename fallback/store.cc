@@ -129,6 +129,7 @@ struct Store::Impl {
   std::array<std::uint64_t, kSlots> saved{};  // the sequence that this process wrote to the slot last, or 0
   std::array<std::uint64_t, kSlots> spare{};  // the sequence that the slot's spare was the slot with, or 0
   std::array<bool, kSlots> in_doubt{};        // a later save could not be put in place, and may stand there yet
+  std::array<bool, kSlots> named{};           // the slot's file is known to be on the disk under its name
 
   // The newest save of this process.
   struct Newest {
@@ -212,6 +213,12 @@ std::size_t Store::Impl::Replaceable() const {
 
 Result<base::UniqueFd> Store::Impl::Write(std::size_t slot, const std::string& text) {
   const std::string path = SlotPath(directory, slot);
+  if (named[slot] && newest && newest->slot != slot) {
+    // In place: what stands there is neither the newest save nor the newest that is synced, so half of it may be lost.
+    saved[slot] = 0;
+    if (auto fd = files.Overwrite(path, text, kRights)) return fd;
+  }
+  named[slot] = false;
   // To shorten a file whose flush is under way waits for the disk, and the loop must not.
   const bool busy = flushing && flushing->sequence == spare[slot];
   auto fd = busy ? WriteNewSpare(files, SparePath(path), text) : WriteSpare(files, SparePath(path), text);
@@ -268,10 +275,10 @@ void Store::Impl::Flush(base::Now now) {
   for (const Callback& callback : std::exchange(waiting, {})) callback(known, now);
 }
 
-// The entry in the directory can only be flushed after the file: else a loss of power could show a name without the
-// bytes.
+// The entry in the directory, where it is not on the disk already, can only be flushed after the file: else a loss of
+// power could show a name without the bytes.
 void Store::Impl::FileFlushed(std::size_t slot, std::uint64_t sequence, Result<void> result, base::Now now) {
-  if (!result || !Stands(slot, sequence)) return FlushEnded(slot, sequence, result, now);
+  if (!result || named[slot] || !Stands(slot, sequence)) return FlushEnded(slot, sequence, result, now);
   Result<base::UniqueFd> fd = files.OpenDirectory(directory);
   if (!fd) return FlushEnded(slot, sequence, std::unexpected(std::move(fd.error())), now);
   disk.Start(std::move(*fd), [this, slot, sequence](const Result<void>& synced, base::Now then) {
@@ -287,6 +294,7 @@ void Store::Impl::FlushEnded(std::size_t slot, std::uint64_t sequence, const Res
 
   // A file that was replaced meanwhile is on no disk under the slot's name, so its flush says nothing of the slot.
   const bool counts = Stands(slot, sequence);
+  if (counts) named[slot] = told.has_value();
   if (counts && told) keep = slot;
   if (newest && newest->sequence == sequence) {
     if (told && !counts)

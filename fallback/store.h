@@ -22,11 +22,11 @@ struct Recovery {
                                    // copy is), a slot of a newer format that was left untouched, an unreadable one
 };
 
-// The last-known-good values on disk: two slots, `last-known-good.0` and `.1`, each a file of its own with a spare
-// (`….tmp`) beside it that is overwritten and then exchanged with the slot in one atomic step. Save() writes and does
-// not sync; Sync() starts the flushing, off the loop. The newest slot that is known to be synced is never the one
-// replaced, so that kill -9 finds the newest value and a loss of power at least the one before. The format:
-// docs/last-known-good.md.
+// The last-known-good values on disk: two slots, `last-known-good.0` and `.1`, each a file of its own. Save() writes
+// and does not sync; Sync() starts the flushing, off the loop. The newest slot that is known to be synced is never the
+// one replaced. The other one is overwritten in place if the newest save does not stand there either; else, and until
+// both were synced once, a spare beside it (`….tmp`) is overwritten and exchanged with it in one atomic step. So kill
+// -9 finds the newest value and a loss of power at least the one before. The format: docs/last-known-good.md.
 class Store {
  public:
   // Reads both slots of `directory` and chooses the newest whole one. Never fails for what it finds: a damaged slot is
@@ -43,15 +43,14 @@ class Store {
   const std::optional<Kept>& loaded() const;
 
   // Writes `kept` to the slot that may be replaced, in tens of microseconds where the file system can exchange two
-  // names. After a return, kill -9 at any instant finds it. kIo, kDenied, kUnavailable; then the slots are as they
-  // were.
+  // names. After a return, kill -9 at any instant finds it. kIo, kDenied, kUnavailable; then the save before is found.
   base::Result<void> Save(const Kept& kept);
 
-  // Flushes the newest saved slot and then its directory. `on_done` is called once, from the loop, when what was newest
-  // at this call, or something newer, is on the disk, or could not be brought there; from within, if that is known
-  // already (nothing was saved since the last flush, or too many calls wait). While one flush is under way another call
-  // waits for it and then flushes what is newest by then. A failed flush is never repeated on the same file: the next
-  // Save() writes anew.
+  // Flushes the newest saved slot, and then its directory if the slot is another file than the one on the disk.
+  // `on_done` is called once, from the loop, when what was newest at this call, or something newer, is on the disk, or
+  // could not be brought there; from within, if that is known already (nothing was saved since the last flush, or too
+  // many calls wait). While one flush is under way another call waits for it and then flushes what is newest by then. A
+  // failed flush is never repeated on the same file: the next Save() writes anew.
   void Sync(std::function<void(base::Result<void>, base::Now)> on_done);
 
  private:

@@ -138,6 +138,7 @@ void Player::End() {
   EXPECT_EQ(answers_, asked_) << story_;
   EXPECT_EQ(files_->overwritten_in_sync(), 0U) << story_ << ": a save waits for the disk";
   exchanges_ += files_->exchanges();
+  in_place_ += files_->overwritten(kSlot0) + files_->overwritten(kSlot1);
   files_->OnStep(nullptr);
 }
 

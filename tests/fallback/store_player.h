@@ -68,6 +68,7 @@ class Player {
 
   std::size_t points() const { return points_; }  // that were checked
   std::size_t exchanges() const { return exchanges_; }
+  std::size_t in_place() const { return in_place_; }               // saves over a slot itself
   std::size_t operations() const { return files_->operations(); }  // of the last life
   std::size_t syncs() const { return syncs_; }
 
@@ -104,6 +105,7 @@ class Player {
   std::size_t syncs_ = 0;
   std::size_t points_ = 0;
   std::size_t exchanges_ = 0;
+  std::size_t in_place_ = 0;
   std::map<test::Files, std::uint64_t> served_;
 };
 

@@ -77,6 +77,43 @@ TEST_F(StoreOnFakeDisk, NeverReplacesTheNewestSyncedSlot) {
   }
 }
 
+TEST_F(StoreOnFakeDisk, SavesInPlaceAndSyncsTheFileAloneOnceBothSlotsAreSynced) {
+  Store store = Open();
+  for (const std::uint64_t version : {1U, 2U}) {
+    ASSERT_TRUE(store.Save(Version(version)));
+    store.Sync(Note("first"));
+    disk_.FinishAll();
+  }
+  const auto inode = files_.disk().At("/state/last-known-good.0");
+  ASSERT_TRUE(store.Save(Version(3)));
+  EXPECT_EQ(Slots(), (Pair{3, 2}));
+  EXPECT_EQ(files_.disk().At("/state/last-known-good.0"), inode);
+  store.Sync(Note("in place"));
+  disk_.Finish();
+  EXPECT_EQ(disk_.pending(), 0U);
+  EXPECT_THAT(heard_, ElementsAre("first ok", "first ok", "in place ok"));
+  EXPECT_TRUE(files_.disk().IsSynced("/state/last-known-good.0"));
+}
+
+TEST_F(StoreOnFakeDisk, TheNewestSaveIsNotOverwrittenInPlace) {
+  Store store = Open();
+  for (const std::uint64_t version : {1U, 2U}) {
+    ASSERT_TRUE(store.Save(Version(version)));
+    store.Sync(Note("sync"));
+    disk_.FinishAll();
+  }
+  ASSERT_TRUE(store.Save(Version(3)));
+  const auto inode = files_.disk().At("/state/last-known-good.0");
+  ASSERT_TRUE(store.Save(Version(4)));
+  EXPECT_EQ(Slots(), (Pair{4, 2}));
+  EXPECT_NE(files_.disk().At("/state/last-known-good.0"), inode);
+  store.Sync(Note("another file"));
+  disk_.Finish();
+  EXPECT_EQ(disk_.pending(), 1U) << "the directory's";
+  disk_.FinishAll();
+  EXPECT_TRUE(files_.disk().IsSynced("/state/last-known-good.0"));
+}
+
 TEST_F(StoreOnFakeDisk, KeepsTheNewestFoundSlotUntilAnotherIsSynced) {
   files_.disk().Put("/state/last-known-good.0", SlotText(4, 4));
   files_.disk().Put("/state/last-known-good.1", SlotText(5, 5));

@@ -217,6 +217,15 @@ class Life:
         put(self._kv, NEW)
         return self
 
+    def change_to(self, value):
+        """One more, and all that belongs to it. The value must not be in the store already."""
+        put(self._kv, value)
+        eventually(
+            f"it shows and has saved {value}",
+            lambda: self.left.shows(value) and name_of(value) in self.left.saved() and self._is_quiet(),
+            _WITHIN,
+        )
+
     def _is_quiet(self):
         """Published, and without a call for a while: what belongs to the start is over."""
         size = self.pod.trace_file.stat().st_size

@@ -157,6 +157,7 @@ Result<UniqueFd> FaultyFileSystem::Overwrite(const std::string& path, std::strin
   const std::optional<Disk::Inode> inode = disk_.At(path);
   if (!inode) return std::unexpected(begun ? NoEntry("overwrite", path) : begun.error());
   if (auto written = WriteOver(*inode, bytes, begun); !written) return std::unexpected(std::move(written.error()));
+  ++overwritten_[path];
   return OpenNull({.inode = inode, .path = path});
 }
 

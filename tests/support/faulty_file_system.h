@@ -86,6 +86,11 @@ class FaultyFileSystem final : public base::FileSystem {
   // disk).
   std::size_t exchanges() const { return exchanges_; }
   std::size_t overwritten_in_sync() const { return overwritten_in_sync_; }
+  // How often what stood under that name was overwritten.
+  std::size_t overwritten(const std::string& path) const {
+    const auto found = overwritten_.find(path);
+    return found == overwritten_.end() ? 0 : found->second;
+  }
   // How many operations there were.
   std::size_t operations() const { return operations_; }
   // Called with each state of the disk that a kill or a loss of power may find: after each step of each operation.
@@ -138,6 +143,7 @@ class FaultyFileSystem final : public base::FileSystem {
   bool can_exchange_ = true;
   std::size_t exchanges_ = 0;
   std::size_t overwritten_in_sync_ = 0;
+  std::map<std::string, std::size_t> overwritten_;
   std::function<void(const Disk&)> on_step_;
   std::map<int, Open> open_;
 };
