@@ -163,13 +163,13 @@ class Lives:
         kv = self._kvs.new(name, *first)
         pod = Sidecar(self._where / name, *self._arguments(), env={"CONSUL_HTTP_TOKEN": name})
         left = Left(pod.where)
-        try:
-            pod.start()
-            for value in (first[-1], *then):
+        for value in (first[-1], *then):  # each in a process of its own, so that the store comes to have its spares
+            try:
+                pod.start()
                 put(kv, value)
                 eventually("it is saved", lambda v=value: left.shows(v) and name_of(v) in left.saved(), _WITHIN)
-        finally:
-            pod.kill()
+            finally:
+                pod.kill()
 
     def begin(self, start, call=None, inject="", others=False, short_write=None):
         with self._lock:
