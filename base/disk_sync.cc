@@ -16,8 +16,8 @@
 namespace envdial::base {
 namespace {
 
-// A save syncs a file and its directory, and a new save waits for the one before: this leaves room to spare, and takes
-// little of the machine's /proc/sys/fs/aio-max-nr (65,536 by default).
+// A save syncs a file, at times its directory, and a new save waits for the one before: this leaves room to spare, and
+// takes little of the machine's /proc/sys/fs/aio-max-nr (65,536 by default).
 constexpr int kMaxSyncsUnderWay = 16;
 
 class AioDiskSync final : public DiskSync {

@@ -43,7 +43,8 @@ class Store {
   const std::optional<Kept>& loaded() const;
 
   // Writes `kept` to the slot that may be replaced, in tens of microseconds where the file system can exchange two
-  // names. After a return, kill -9 at any instant finds it. kIo, kDenied, kUnavailable; then the save before is found.
+  // names. After a return, kill -9 at any instant finds it. kIo, kDenied, kUnavailable; then it finds the save
+  // before, or this one where nobody knows what a failed call has done.
   base::Result<void> Save(const Kept& kept);
 
   // Flushes the newest saved slot, and then its directory if the slot is another file than the one on the disk.
