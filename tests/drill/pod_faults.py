@@ -222,9 +222,11 @@ class FullDisk(PodFault):
         return self.pod.sidecar.metrics()("fallback_save_failures_total")
 
     def break_it(self):
-        """Without the spares that it keeps for that: as if they had never fitted."""
+        """Without what it keeps for that: the spares, as if they had never fitted, and slots that are its own alone."""
         for spare in self.pod.sidecar.state_dir.glob("*.tmp"):
             spare.unlink()
+        for slot in self.pod.sidecar.state_dir.glob("last-known-good.[01]"):
+            slot.with_suffix(f"{slot.suffix}.link").hardlink_to(slot)
         with open(self.pod.sidecar.state_dir / "filler", "wb", buffering=0) as filler:
             try:
                 while filler.write(b"x" * 4096):
@@ -237,6 +239,8 @@ class FullDisk(PodFault):
 
     def end(self):
         (self.pod.sidecar.state_dir / "filler").unlink()
+        for link in self.pod.sidecar.state_dir.glob("*.link"):
+            link.unlink()
 
 
 class Killed(PodFault):
