@@ -20,6 +20,7 @@ from support import network, report  # noqa: E402
 LEAST_INJECTIONS = 20  # of each kind: fewer make no percentile that could be judged
 QUICK_MEDIAN, QUICK_P99 = 1.0, 2.0  # seconds after refused or swallowed connects
 KINDS = (*POD_FAULTS, *SERVER_FAULTS)
+SHORT_TURNS = 3  # in which each kind must have been noticed once
 MOST_PODS = 20  # a transaction of Consul's takes 64 operations
 KEPT = Path("build/drill/servers")
 HEADINGS = ("fault", "injected", "pods hit", "noticed: median", "p99", "newest value: median", "p99", "most", "bound")
@@ -77,7 +78,8 @@ def verdict(drill, chosen):
     wrong = [f"{count} × {kind} ({name})" for (name, kind), count in drill.violations.items()]
     wrong += [f"{count} × not noticed at all ({name})" for name, count in drill.unnoticed.items() if count]
     if chosen.short:
-        return wrong
+        never = [kind.name for kind in KINDS if not drill.converged[kind.name]]
+        return wrong + [f"{name}: no pod noticed it in {SHORT_TURNS} turns" for name in never]
     return wrong + wrong_times(drill) + (too_few(drill) if chosen.minutes is None else [])
 
 
@@ -102,6 +104,9 @@ class Ending:
     def took(self):
         return time.monotonic() - self._began
 
+    def gives_up_after(self, turn):
+        return self._chosen.short and turn == SHORT_TURNS
+
     def has_come(self, drill):
         if self._chosen.short:
             return all(drill.converged[kind.name] for kind in KINDS)
@@ -119,6 +124,8 @@ def run(drill, ending):
             if ending.has_come(drill):
                 return
         print(f"{ending.took():.0f} s, turn {turn}: {drill.hits} faults", flush=True)
+        if ending.gives_up_after(turn):
+            return
 
 
 def options():
