@@ -31,11 +31,31 @@ HEAD = """/* SPDX-License-Identifier: Apache-2.0
  * yet, costs nothing but a page.
  */
 """
+# Where what is chosen of a section goes: constants behind the others, next to .eh_frame, whose begin a start reads too;
+# before them they would be in memory that is executable.
+BESIDE = {".text": "BEFORE", ".rodata": "AFTER"}
+OWN_SECTION = re.compile(r"\.(first|https)$")
 # Not of one function or datum alone.
-SHARED_NAME = re.compile(r"\.(text|rodata)(\.(unlikely|startup|exit|hot|sse\w*|avx\w*|evex\w*|str[\d.]+|cst\d+))?")
+SHARED_NAME = re.compile(r"\.(text|rodata)(\.(unlikely|startup|exit|hot|sse\w*|avx\w*|evex\w*))?")
 NUMBERED_BY_LTO = re.compile(r"\.lto_priv\.\d+")
 # Of what the processor chooses among at run time valgrind's has only one.
 CHOSEN_BY_PROCESSOR = re.compile(r"-(avx2|avx512|avx|evex512|evex|sse2|erms|rtm)[^.]*")
+# What a start does with the kernel's vDSO is in no trace, since valgrind hides it, and some of libcurl's timers are
+# only where one runs out before another.
+UNTRACED = [(".text", f"*libc.a:{member}.o(.text .text.*)") for member in ("dl-object", "dl-setup_hash", "dl-lookup")]
+UNTRACED.append((".text", "*(.text.Curl_splay*)"))
+# Of equal strings and constants, and of strings that end as others do, the linker keeps one, wherever that stands; but
+# only of those that it puts into one section of the program. So where one was touched does not tell whose it is, and
+# they go by libraries instead.
+MERGED = re.compile(r"\.rodata\.(.+\.)?(str[\d.]+|cst\d+)")
+MERGED_FOR_HTTP = [
+    (".rodata", "*.ltrans.o(.rodata .rodata.*)"),
+    (".rodata", "*(.rodata.cst*)"),
+    (".rodata", "*libcrypto.a:*cpuid.o(.rodata.*.str*)"),  # runs before main()
+    (".rodata", "*(EXCLUDE_FILE(*libcrypto.a:* *libssl.a:*) .rodata.str*)"),
+    (".rodata", "*(EXCLUDE_FILE(*libcrypto.a:* *libssl.a:*) .rodata.*.str*)"),
+]
+MERGED_FOR_HTTPS = [(".rodata", "*(.rodata.str* .rodata.*.str*)")]
 
 # Of lackey's trace: the addresses from the last instruction `waits` before an instruction `replaces` to that one, in
 # order, then "others", then all.
@@ -111,15 +131,16 @@ def named(linked, addresses):
         if at < 0 or address >= linked[at].address + linked[at].size:
             continue
         part = linked[at]
-        output = part.output.removesuffix(".first")
-        archive = re.search(r"([^/]+\.a)\((.+)\)$", part.file)
-        if output not in (".text", ".rodata"):
+        output = OWN_SECTION.sub("", part.output)
+        if output not in BESIDE or MERGED.fullmatch(part.name):
             continue
+        archive = re.search(r"([^/]+\.a)\((.+)\)$", part.file)
         if not SHARED_NAME.fullmatch(part.name):
             yield output, f"*({NUMBERED_BY_LTO.sub('.lto_priv.*', part.name)})"
         elif archive:
-            member = CHOSEN_BY_PROCESSOR.sub("-*", archive[2])
-            yield output, f"*{archive[1]}:{member}({output} {output}.*)"
+            yield output, f"*{archive[1]}:{CHOSEN_BY_PROCESSOR.sub('-*', archive[2])}({output} {output}.*)"
+        elif ".ltrans" not in part.file:
+            yield output, f"*{Path(part.file).name}({output} {output}.*)"
 
 
 def wrapped(patterns):
@@ -136,21 +157,27 @@ def main():
     directory = Path(sys.argv[1]).resolve()
     os.environ["ENVDIAL_BINARY"] = str(directory / "envdial")
     linked = link_map.read(directory / "envdial.map")
-    lives = []
     with measures.scratch() as place:
         consul = measures.TestConsul(place, 'limits { https_handshake_timeout = "120s" }')
         try:
-            lives.append(trace(place, consul, consul.source(1), linked))
-            lives.append(trace(place, consul, consul.source(1), linked, ASKED))
-            lives.append(trace(place, consul, consul.https(), linked))
+            http = trace(place, consul, consul.source(1), linked)
+            asked = trace(place, consul, consul.source(1), linked, ASKED)
+            https = trace(place, consul, consul.https(), linked)
         finally:
             consul.agent.kill()
-    patterns = list(dict.fromkeys(pattern for life in lives for pattern in named(linked, life)))
+    patterns = {
+        "first": [*named(linked, http), *UNTRACED, *named(linked, asked), *MERGED_FOR_HTTP],
+        "https": [*named(linked, https), *MERGED_FOR_HTTPS],
+    }
     parts = [HEAD.rstrip()]
-    for output in (".text", ".rodata"):
-        chosen = [pattern for of, pattern in patterns if of == output]
-        parts += ["SECTIONS", "{", f"  {output}.first :", "  {", *wrapped(chosen), "  }", "}"]
-        parts.append(f"INSERT BEFORE {output};")
+    met = set()
+    for name, pairs in patterns.items():
+        new = [pair for pair in dict.fromkeys(pairs) if pair not in met]
+        met.update(new)
+        for output, side in BESIDE.items():
+            chosen = [pattern for of, pattern in new if of == output]
+            parts += ["SECTIONS", "{", f"  {output}.{name} :", "  {", *wrapped(chosen), "  }", "}"]
+            parts.append(f"INSERT {side} {output};")
     (TOP / "cmake/order.ld").write_text("\n".join(parts) + "\n")
 
 
