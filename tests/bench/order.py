@@ -99,10 +99,10 @@ class Traced(subjects.Envdial):
         return [*trace, *super().command(), "--timeout", "10s", "--connect-timeout", "60s"]
 
 
-def trace(place, consul, source, linked, asks=()):
+def trace(place, consul, source, linked, dials=1, asks=()):
     """The addresses that a life touches: a start, six changes, two idle polls, what is asked of it, the end. First those
     of the last change's way to the env file."""
-    subject = Traced(place, source)
+    subject = Traced(place, source, dials)
     fifo = subject.place.disk / "trace"
     os.mkfifo(fifo)
     awk = reading(fifo, linked)
@@ -161,12 +161,13 @@ def main():
         consul = measures.TestConsul(place, 'limits { https_handshake_timeout = "120s" }')
         try:
             http = trace(place, consul, consul.source(1), linked)
-            asked = trace(place, consul, consul.source(1), linked, ASKED)
+            others = trace(place, consul, consul.source(1), linked, dials=10)  # by a dials file
+            others += trace(place, consul, consul.source(1), linked, asks=ASKED)
             https = trace(place, consul, consul.https(), linked)
         finally:
             consul.agent.kill()
     patterns = {
-        "first": [*named(linked, http), *UNTRACED, *named(linked, asked), *MERGED_FOR_HTTP],
+        "first": [*named(linked, http), *UNTRACED, *named(linked, others), *MERGED_FOR_HTTP],
         "https": [*named(linked, https), *MERGED_FOR_HTTPS],
     }
     parts = [HEAD.rstrip()]
