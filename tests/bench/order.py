@@ -45,13 +45,13 @@ CHOSEN_BY_PROCESSOR = re.compile(r"-(avx2|avx512|avx|evex512|evex|sse2|erms|rtm)
 UNTRACED = [(".text", f"*libc.a:{member}.o(.text .text.*)") for member in ("dl-object", "dl-setup_hash", "dl-lookup")]
 UNTRACED.append((".text", "*(.text.Curl_splay*)"))
 # Of equal strings and constants, and of strings that end as others do, the linker keeps one, wherever that stands; but
-# only of those that it puts into one section of the program. So where one was touched does not tell whose it is, and
-# they go by libraries instead.
+# only of those that it puts into one section of the program. So where one was touched does not tell whose it is. All
+# constants go together, and all strings but OpenSSL's. So do all of our own data: some are of no function or datum.
 MERGED = re.compile(r"\.rodata\.(.+\.)?(str[\d.]+|cst\d+)")
 MERGED_FOR_HTTP = [
     (".rodata", "*.ltrans.o(.rodata .rodata.*)"),
     (".rodata", "*(.rodata.cst*)"),
-    (".rodata", "*libcrypto.a:*cpuid.o(.rodata.*.str*)"),  # runs before main()
+    (".rodata", "*libcrypto.a:*cpuid.o(.rodata.*.str*)"),  # also where nothing is https: it runs before main()
     (".rodata", "*(EXCLUDE_FILE(*libcrypto.a:* *libssl.a:*) .rodata.str*)"),
     (".rodata", "*(EXCLUDE_FILE(*libcrypto.a:* *libssl.a:*) .rodata.*.str*)"),
 ]
